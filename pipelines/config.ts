@@ -1,0 +1,44 @@
+/** Configuration of every process, from environment variables only: one schema, parsed once, all problems reported together. */
+import { z } from 'zod';
+import { SluiceError } from '../engine/errors.ts';
+
+const int = (fallback: number, min = 0) => z.coerce.number().int().min(min).default(fallback);
+
+const schema = z.object({
+  SLUICE_KAFKA_BROKERS: z
+    .string()
+    .default('127.0.0.1:19092')
+    .transform((text) => text.split(',').map((broker) => broker.trim())),
+  SLUICE_KAFKA_SSL_CA: z.string().optional().describe('path of a PEM file; turns TLS on'),
+  SLUICE_KAFKA_SASL_MECHANISM: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']).optional(),
+  SLUICE_KAFKA_SASL_USERNAME: z.string().optional(),
+  SLUICE_KAFKA_SASL_PASSWORD: z.string().optional(),
+  SLUICE_MIRROR_KAFKA_BROKERS: z
+    .string()
+    .default('')
+    .transform((text) => text.split(',').filter((broker) => broker !== '')),
+  SLUICE_REGISTRY_URL: z.url().default('http://127.0.0.1:18081/apis/ccompat/v7'),
+  SLUICE_CONNECT_URL: z.url().default('http://127.0.0.1:18083'),
+  SLUICE_POSTGRES_URL: z.string().default('postgres://postgres:sluice@127.0.0.1:15432/sluice'),
+  SLUICE_REDIS_URL: z.string().default('redis://127.0.0.1:16379'),
+  SLUICE_CLICKHOUSE_URL: z.url().default('http://127.0.0.1:18123'),
+  SLUICE_CLICKHOUSE_DATABASE: z.string().default('sluice'),
+  SLUICE_CLICKHOUSE_USER: z.string().default('default'),
+  SLUICE_CLICKHOUSE_PASSWORD: z.string().default(''),
+  SLUICE_STATE_DIR: z.string().default('.sluice/state'),
+  SLUICE_METRICS_PORT: int(0).describe('0 lets the system choose'),
+  SLUICE_PARTITIONS: int(4, 1),
+  SLUICE_GENERATION: int(1, 1).describe('raised for a deliberate replay of a sink'),
+  SLUICE_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
+});
+
+export type Config = z.infer<typeof schema>;
+
+/** Parses the environment. Throws CONFIG_INVALID naming every variable at fault. */
+export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(Object.entries(env).filter(([name]) => name.startsWith('SLUICE_')));
+  const parsed = schema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`);
+  throw new SluiceError(`Bad configuration:\n${problems.join('\n')}`, { code: 'CONFIG_INVALID', action: 'fatal' });
+}

@@ -1,0 +1,36 @@
+/** The topics of the engagement pipeline and how each is kept. */
+
+export type Cleanup = 'delete' | 'compact';
+
+export interface TopicSpec {
+  readonly name: string;
+  readonly partitions: number;
+  readonly cleanup: Cleanup;
+  /** -1 keeps for ever; ignored for compacted topics. */
+  readonly retentionMs: number;
+}
+
+const DAY_MS = 86_400_000;
+
+export const CDC_EVENTS = 'cdc.public.engagement_events';
+export const CDC_CONTENT = 'cdc.public.content';
+export const CDC_HEARTBEAT = 'cdc.public.sluice_heartbeat';
+export const CHANGES = 'engagement.changes';
+export const EVENTS_V1 = 'engagement.events.v1';
+export const LEADERBOARDS = 'engagement.leaderboards';
+export const LEADERBOARD_CHANGELOG = 'engagement.leaderboard-store-changelog';
+export const DLQ = 'engagement.dlq';
+
+/** All topics, with explicit settings: nothing relies on auto-creation. */
+export function engagementTopics(partitions: number): readonly TopicSpec[] {
+  return [
+    { name: CDC_EVENTS, partitions, cleanup: 'delete', retentionMs: 7 * DAY_MS },
+    { name: CDC_CONTENT, partitions: 1, cleanup: 'delete', retentionMs: -1 },
+    { name: CDC_HEARTBEAT, partitions: 1, cleanup: 'delete', retentionMs: DAY_MS },
+    { name: CHANGES, partitions, cleanup: 'delete', retentionMs: 7 * DAY_MS },
+    { name: EVENTS_V1, partitions, cleanup: 'compact', retentionMs: -1 },
+    { name: LEADERBOARDS, partitions, cleanup: 'compact', retentionMs: -1 },
+    { name: LEADERBOARD_CHANGELOG, partitions, cleanup: 'compact', retentionMs: -1 },
+    { name: DLQ, partitions: 1, cleanup: 'delete', retentionMs: 30 * DAY_MS },
+  ];
+}
