@@ -1,0 +1,47 @@
+/** `npm run migrate`: brings the databases to the newest numbered SQL. Safe to run at every start. */
+import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
+import { migratePostgres } from '../connectors/postgres/migrations.ts';
+import { SluiceError } from '../engine/errors.ts';
+import { loadConfig } from '../pipelines/config.ts';
+
+const POSTGRES_SQL = fileURLToPath(new URL('../sql/postgres', import.meta.url));
+
+/** Which variable holds the password of which role. */
+const PASSWORD_VARIABLES = {
+  sluice_capture: 'SLUICE_POSTGRES_CAPTURE_PASSWORD',
+  sluice_writer: 'SLUICE_POSTGRES_WRITER_PASSWORD',
+  sluice_reader: 'SLUICE_POSTGRES_READER_PASSWORD',
+} as const;
+
+async function postgres(url: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const passwords: Record<string, string> = {};
+  const without: string[] = [];
+  for (const [role, variable] of Object.entries(PASSWORD_VARIABLES)) {
+    const password = env[variable];
+    if (password) passwords[role] = password;
+    else without.push(`${role} (${variable})`);
+  }
+  const result = await migratePostgres({ url, directory: POSTGRES_SQL, rolePasswords: passwords });
+  for (const name of result.applied) console.log(`postgres: applied ${name}`);
+  console.log(`postgres: up to date, ${result.applied.length} applied, ${result.alreadyApplied} before`);
+  if (without.length > 0) console.log(`postgres: password not given, left as it is: ${without.join(', ')}`);
+}
+
+const program = new Command('migrate')
+  .description('Apply the numbered SQL files of sql/ to Postgres.')
+  .addHelpText(
+    'after',
+    '\nPasswords of the roles come from the environment:\n  ' + Object.values(PASSWORD_VARIABLES).join('\n  '),
+  )
+  .action(async () => {
+    const config = loadConfig(process.env);
+    await postgres(config.SLUICE_POSTGRES_URL, process.env);
+  });
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  console.error(error instanceof SluiceError ? `${error.code}: ${error.message}` : error);
+  process.exitCode = 1;
+}
