@@ -1,0 +1,221 @@
+/**
+ * The one place that touches kafkajs's inside: its cluster metadata, connections, SASL and TLS, and request framing. Sluice's
+ * own reader, producer and group membership stand on it (docs/adr/0003-kafka-client.md says why).
+ */
+import { readFileSync } from 'node:fs';
+import KafkaJsCluster from 'kafkajs/src/cluster/index.js';
+import createSocketFactory from 'kafkajs/src/network/socketFactory.js';
+import Encoder from 'kafkajs/src/protocol/encoder.js';
+import { createErrorFromCode } from 'kafkajs/src/protocol/error.js';
+import { SluiceError } from '../../engine/errors.ts';
+import { kafkaError } from './errors.ts';
+import { WireReader, type WireWriter } from './wire.ts';
+
+export interface KafkaOptions {
+  readonly brokers: readonly string[];
+  readonly clientId: string;
+  readonly ssl?: { readonly caFile: string };
+  readonly sasl?: { readonly mechanism: string; readonly username: string; readonly password: string };
+  readonly requestTimeoutMs?: number;
+}
+
+export interface TopicPartitions {
+  readonly topic: string;
+  readonly partitions: readonly Record<string, unknown>[];
+}
+
+/** The requests of kafkajs's Broker that Sluice uses as they are. */
+export interface RawBroker {
+  readonly nodeId: number;
+  readonly connectionPool: { send(request: unknown): Promise<unknown> };
+  disconnect(): Promise<void>;
+  initProducerId(o: object): Promise<{ producerId: string; producerEpoch: number }>;
+  addPartitionsToTxn(o: object): Promise<unknown>;
+  addOffsetsToTxn(o: object): Promise<unknown>;
+  txnOffsetCommit(o: object): Promise<unknown>;
+  endTxn(o: object): Promise<unknown>;
+  joinGroup(o: object): Promise<JoinedGroup>;
+  syncGroup(o: object): Promise<{ memberAssignment: Buffer }>;
+  heartbeat(o: object): Promise<unknown>;
+  leaveGroup(o: object): Promise<unknown>;
+  offsetCommit(o: object): Promise<unknown>;
+  offsetFetch(o: object): Promise<{
+    responses: { topic: string; partitions: { partition: number; offset: string; metadata: string | null }[] }[];
+  }>;
+  listOffsets(
+    o: object,
+  ): Promise<{ responses: { topic: string; partitions: { partition: number; offset: string }[] }[] }>;
+}
+
+export interface JoinedGroup {
+  readonly generationId: number;
+  readonly leaderId: string;
+  readonly memberId: string;
+  readonly members: readonly { readonly memberId: string; readonly memberMetadata: Buffer }[];
+}
+
+export interface RawCluster {
+  connect(): Promise<void>;
+  disconnect(): Promise<void>;
+  refreshMetadata(): Promise<void>;
+  addMultipleTargetTopics(topics: readonly string[]): Promise<void>;
+  findTopicPartitionMetadata(topic: string): { partitionId: number; leader: number }[];
+  findBroker(o: { nodeId: string }): Promise<RawBroker>;
+  findGroupCoordinator(o: { groupId: string; coordinatorType: number }): Promise<RawBroker>;
+}
+
+const GROUP = 0;
+const TRANSACTION = 1;
+
+/** kafkajs logs every retriable answer as an error; what matters reaches us as a thrown error anyway. */
+function silentLogger(): object {
+  const logger = { namespace: () => logger, error() {}, warn() {}, info() {}, debug() {}, setLogLevel() {} };
+  return logger;
+}
+
+/** A connected cluster: one connection per broker for fetches, one for everything else. */
+export class KafkaCluster {
+  readonly #raw: RawCluster;
+  readonly #topics = new Set<string>();
+  #connected: Promise<void> | null = null;
+  #closed = false;
+
+  constructor(options: KafkaOptions) {
+    const timeout = options.requestTimeoutMs ?? 15_000;
+    this.#raw = new KafkaJsCluster({
+      logger: silentLogger(),
+      socketFactory: createSocketFactory(),
+      brokers: [...options.brokers],
+      ssl: options.ssl === undefined ? undefined : { ca: [readFileSync(options.ssl.caFile, 'utf8')] },
+      sasl: options.sasl,
+      clientId: options.clientId,
+      connectionTimeout: 3_000,
+      authenticationTimeout: 10_000,
+      reauthenticationThreshold: 10_000,
+      requestTimeout: timeout,
+      enforceRequestTimeout: true,
+      metadataMaxAge: 60_000,
+      allowAutoTopicCreation: false,
+      maxInFlightRequests: null,
+      isolationLevel: 1,
+      retry: { initialRetryTime: 50, retries: 6, maxRetryTime: 1_000, factor: 0.2, multiplier: 2 },
+    });
+  }
+
+  async connect(): Promise<void> {
+    if (this.#closed) throw new SluiceError('Kafka client is closed', { code: 'KAFKA_CLOSED', action: 'reconnect' });
+    this.#connected ??= this.#raw.connect();
+    try {
+      await this.#connected;
+    } catch (error) {
+      this.#connected = null;
+      throw kafkaError(error, 'connect');
+    }
+  }
+
+  /** Loads the topics' metadata once. */
+  async know(...topics: readonly string[]): Promise<void> {
+    await this.connect();
+    const unknown = topics.filter((topic) => !this.#topics.has(topic));
+    if (unknown.length === 0) return;
+    try {
+      await this.#raw.addMultipleTargetTopics(unknown);
+    } catch (error) {
+      throw kafkaError(error, `look up topics ${unknown.join(', ')}`);
+    }
+    for (const topic of unknown) this.#topics.add(topic);
+  }
+
+  async refresh(): Promise<void> {
+    await this.connect();
+    await this.#raw.refreshMetadata().catch((error: unknown) => {
+      throw kafkaError(error, 'refresh metadata');
+    });
+  }
+
+  async partitionCount(topic: string): Promise<number> {
+    await this.know(topic);
+    return this.#raw.findTopicPartitionMetadata(topic).length;
+  }
+
+  /** The node id that leads a partition. */
+  async leaderId(topic: string, partition: number): Promise<number> {
+    await this.know(topic);
+    const found = this.#raw.findTopicPartitionMetadata(topic).find((p) => p.partitionId === partition);
+    if (found === undefined || found.leader < 0) {
+      await this.refresh();
+      throw new SluiceError(`Kafka: no leader for ${topic}-${partition}`, {
+        code: 'KAFKA_LEADER_NOT_AVAILABLE',
+        action: 'retry',
+      });
+    }
+    return found.leader;
+  }
+
+  async broker(nodeId: number): Promise<RawBroker> {
+    return await this.#raw.findBroker({ nodeId: String(nodeId) }).catch((error: unknown) => {
+      throw kafkaError(error, `connect to broker ${nodeId}`);
+    });
+  }
+
+  async leader(topic: string, partition: number): Promise<RawBroker> {
+    return await this.broker(await this.leaderId(topic, partition));
+  }
+
+  async groupCoordinator(group: string): Promise<RawBroker> {
+    return await this.#coordinator(group, GROUP);
+  }
+
+  async transactionCoordinator(transactionalId: string): Promise<RawBroker> {
+    return await this.#coordinator(transactionalId, TRANSACTION);
+  }
+
+  async #coordinator(groupId: string, coordinatorType: number): Promise<RawBroker> {
+    await this.connect();
+    return await this.#raw.findGroupCoordinator({ groupId, coordinatorType }).catch((error: unknown) => {
+      throw kafkaError(error, `find the coordinator of ${groupId}`);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#raw.disconnect().catch(() => {});
+  }
+}
+
+/** Sends a request whose body and response Sluice encodes and decodes itself, in the non-flexible header version. */
+export async function sendRaw<T>(
+  broker: RawBroker,
+  api: { readonly key: number; readonly version: number; readonly name: string },
+  body: WireWriter,
+  decode: (reader: WireReader) => T,
+): Promise<T> {
+  const payload = body.finish();
+  try {
+    const result = await broker.connectionPool.send({
+      request: {
+        apiKey: api.key,
+        apiVersion: api.version,
+        apiName: api.name,
+        encode: async () => {
+          const encoder = new Encoder();
+          encoder.writeBufferInternal(payload);
+          return encoder;
+        },
+      },
+      response: {
+        decode: async (raw: Buffer) => decode(new WireReader(raw)),
+        parse: async (data: T) => data,
+      },
+    });
+    return result as T;
+  } catch (error) {
+    if ((error as Error).name === 'KafkaJSConnectionClosedError') await broker.disconnect().catch(() => {});
+    throw kafkaError(error, api.name);
+  }
+}
+
+/** Throws the broker's error, if the code is one. */
+export function failOn(errorCode: number, doing: string): void {
+  if (errorCode !== 0) throw kafkaError(createErrorFromCode(errorCode), doing);
+}

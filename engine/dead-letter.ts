@@ -1,0 +1,37 @@
+/** The envelope of a dead letter: the bad record's bytes as they were, and why and where in headers. */
+import type { LogHeader, LogRecord } from './log.ts';
+
+export interface DeadLetter {
+  readonly reason: string;
+  readonly message: string;
+  readonly stage: string;
+  readonly topic: string;
+  readonly partition: number;
+}
+
+const MAX_MESSAGE = 1_000;
+
+const schemaIdOf = (value: Buffer | null): string =>
+  value !== null && value.length >= 5 && value[0] === 0 ? String(value.readInt32BE(1)) : '';
+
+/**
+ * Headers of one dead letter. A redriven record that fails again keeps its first time and counts its attempts.
+ * `atMs` is the time of the record, not of the wall clock, so that a repeated transaction writes the same letter.
+ */
+export function deadLetterHeaders(record: LogRecord, letter: DeadLetter): LogHeader[] {
+  const old = new Map(record.headers.map(({ key, value }) => [key, Buffer.from(value).toString()]));
+  const at = new Date(record.timestampMs).toISOString();
+  const fields: Readonly<Record<string, string>> = {
+    'sluice.reason': letter.reason,
+    'sluice.stage': letter.stage,
+    'sluice.message': letter.message.slice(0, MAX_MESSAGE),
+    'sluice.topic': letter.topic,
+    'sluice.partition': String(letter.partition),
+    'sluice.offset': String(record.offset),
+    'sluice.schema-id': schemaIdOf(record.value),
+    'sluice.attempts': String(Number(old.get('sluice.attempts') ?? 0) + 1),
+    'sluice.first-at': old.get('sluice.first-at') ?? at,
+    'sluice.last-at': at,
+  };
+  return Object.entries(fields).map(([key, value]) => ({ key, value: Buffer.from(value) }));
+}

@@ -1,0 +1,199 @@
+/**
+ * A dimension table, read whole from one topic by every worker, all versions kept by LSN.
+ *
+ * Invariants:
+ *  - `asOf(key, lsn)` is the newest version with LSN ≤ lsn, or the oldest known one: the same answer at every replay.
+ *  - After `barrier()` the table holds every row that was in the topic, committed or about to be, when it was called: an
+ *    event fetched before the call never misses the row it refers to.
+ */
+import { withDeadline } from './backoff.ts';
+import { SluiceError } from './errors.ts';
+import type { LogClient, LogReader, LogRecord, PartitionStream } from './log.ts';
+
+export interface TableVersion<V> {
+  readonly lsn: bigint;
+  /** Offset in the table's topic: the total order of versions. */
+  readonly offset: bigint;
+  readonly value: V;
+}
+
+/** What a record of the table's topic means; null when it changes nothing (a delete keeps the last version). */
+export interface TableRow<V> {
+  readonly key: string;
+  readonly lsn: bigint;
+  readonly value: V;
+}
+
+export interface TableChange<V> {
+  readonly key: string;
+  readonly version: TableVersion<V>;
+}
+
+/** The pure part: versions and the order in which they came. */
+export class VersionedRows<V> {
+  readonly #versions = new Map<string, TableVersion<V>[]>();
+  readonly #changes: TableChange<V>[] = [];
+  readonly #same: (a: V, b: V) => boolean;
+
+  constructor(same: (a: V, b: V) => boolean) {
+    this.#same = same;
+  }
+
+  /** Adds a version; one that says what the newest already says is no version (a re-snapshot, a column nobody uses). */
+  apply(row: TableRow<V>, offset: bigint): void {
+    const versions = this.#versions.get(row.key);
+    const version = { lsn: row.lsn, offset, value: row.value };
+    if (versions === undefined) {
+      this.#versions.set(row.key, [version]);
+      return;
+    }
+    if (this.#same(versions.at(-1)!.value, row.value)) return;
+    versions.push(version);
+    this.#changes.push({ key: row.key, version });
+  }
+
+  newest(key: string): TableVersion<V> | undefined {
+    return this.#versions.get(key)?.at(-1);
+  }
+
+  asOf(key: string, lsn: bigint): TableVersion<V> | undefined {
+    const versions = this.#versions.get(key);
+    if (versions === undefined) return undefined;
+    for (let i = versions.length - 1; i > 0; i--) if (versions[i]!.lsn <= lsn) return versions[i];
+    return versions[0];
+  }
+
+  /** Rows that got another version at or after a topic offset, in order; first versions are not changes. */
+  changesFrom(offset: bigint): readonly TableChange<V>[] {
+    let low = 0;
+    let high = this.#changes.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#changes[middle]!.version.offset < offset) low = middle + 1;
+      else high = middle;
+    }
+    return low === 0 ? this.#changes : this.#changes.slice(low);
+  }
+
+  /** Whether any change is at or after the offset, without copying. */
+  hasChangesFrom(offset: bigint): boolean {
+    const last = this.#changes.at(-1);
+    return last !== undefined && last.version.offset >= offset;
+  }
+
+  get size(): number {
+    return this.#versions.size;
+  }
+}
+
+const POLL_MS = 1_000;
+const BARRIER_DEADLINE_MS = 30_000;
+
+interface Waiter {
+  readonly offset: bigint;
+  readonly resolve: () => void;
+}
+
+/** The table kept up to date from its topic. */
+export class VersionedTable<V> {
+  readonly topic: string;
+  readonly rows: VersionedRows<V>;
+  readonly #client: LogClient;
+  readonly #decode: (record: LogRecord) => TableRow<V> | null;
+  readonly #reader: LogReader;
+  #stream: PartitionStream | null = null;
+  #position = 0n;
+  #waiters: Waiter[] = [];
+  #running: Promise<void> = Promise.resolve();
+  #failure: unknown = null;
+  #closed = false;
+  #onChange: () => void = () => {};
+
+  constructor(
+    client: LogClient,
+    options: {
+      readonly topic: string;
+      readonly decode: (record: LogRecord) => TableRow<V> | null;
+      readonly same: (a: V, b: V) => boolean;
+    },
+  ) {
+    this.topic = options.topic;
+    this.#client = client;
+    this.#decode = options.decode;
+    this.rows = new VersionedRows(options.same);
+    this.#reader = client.reader({ minBytes: 1, maxWaitMs: 250, maxBufferedBytes: 16 << 20 });
+  }
+
+  /** The offset up to which the topic has been read. */
+  get position(): bigint {
+    return this.#position;
+  }
+
+  /** Called when rows changed; at most one listener, the worker. */
+  onChange(listener: () => void): void {
+    this.#onChange = listener;
+  }
+
+  /** Reads all there is, then keeps reading. */
+  async start(): Promise<void> {
+    const partitions = await this.#client.partitions(this.topic);
+    if (partitions !== 1) {
+      throw new SluiceError(`Table topic ${this.topic} has ${partitions} partitions; a table needs one total order`, {
+        code: 'TABLE_PARTITIONS',
+        action: 'fatal',
+      });
+    }
+    this.#position = (await this.#client.offsets(this.topic, [0], 'earliest')).get(0) ?? 0n;
+    this.#stream = this.#reader.open(this.topic, 0, this.#position);
+    this.#running = this.#follow(this.#stream);
+    await this.barrier();
+  }
+
+  async barrier(): Promise<void> {
+    const end = (await this.#client.offsets(this.topic, [0], 'highWatermark')).get(0) ?? 0n;
+    if (this.#failure !== null) throw this.#failure;
+    if (this.#position >= end) return;
+    const reached = new Promise<void>((resolve) => this.#waiters.push({ offset: end, resolve }));
+    await withDeadline(reached, BARRIER_DEADLINE_MS, () => {
+      return new SluiceError(`Table ${this.topic} did not reach offset ${end} (at ${this.#position})`, {
+        code: 'BARRIER_TIMEOUT',
+        action: 'reconnect',
+      });
+    });
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stream?.close();
+    await this.#reader.close();
+    await this.#running;
+  }
+
+  async #follow(stream: PartitionStream): Promise<void> {
+    try {
+      while (!this.#closed) {
+        const run = await stream.next(POLL_MS);
+        if (run === null) continue;
+        for (const record of run.records) {
+          const row = this.#decode(record);
+          if (row !== null) this.rows.apply(row, record.offset);
+        }
+        this.#position = run.next;
+        this.#release();
+        this.#onChange();
+      }
+    } catch (error) {
+      this.#failure = error;
+      for (const { resolve } of this.#waiters) resolve();
+      this.#waiters = [];
+    }
+  }
+
+  #release(): void {
+    const ready = this.#waiters.filter(({ offset }) => offset <= this.#position);
+    if (ready.length === 0) return;
+    this.#waiters = this.#waiters.filter(({ offset }) => offset > this.#position);
+    for (const { resolve } of ready) resolve();
+  }
+}
