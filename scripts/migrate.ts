@@ -32,7 +32,7 @@ const program = new Command('migrate')
   .description('Apply the numbered SQL files of sql/ to Postgres.')
   .addHelpText(
     'after',
-    '\nPasswords of the roles come from the environment:\n  ' + Object.values(PASSWORD_VARIABLES).join('\n  '),
+    `\nPasswords of the roles come from the environment:\n  ${Object.values(PASSWORD_VARIABLES).join('\n  ')}`,
   )
   .action(async () => {
     const config = loadConfig(process.env);

@@ -1,0 +1,147 @@
+/** Runs traffic against a database at a pace. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Traffic, type TrafficBatch, type TrafficOptions } from '../../pipelines/engagement/traffic/traffic.ts';
+import { TrafficWriter, type Written } from './writer.ts';
+
+export interface RunOptions extends Omit<TrafficOptions, 'existingIds'> {
+  readonly url: string;
+  /** Events inserted a second; 0 as fast as the database takes them. */
+  readonly rate: number;
+  /** 0 until the signal is aborted. */
+  readonly seconds: number;
+  readonly signal: AbortSignal;
+  /** Called once a second. */
+  readonly onProgress?: (totals: Totals) => void;
+}
+
+export interface Totals extends Written {
+  /** Since the first batch. */
+  readonly elapsedMs: number;
+}
+
+export interface RunSummary extends Written {
+  /** As asked; 0 for as fast as possible. */
+  readonly rate: number;
+  /** As it took. */
+  readonly seconds: number;
+  /** Events inserted a second; below `rate` when the database was slower. */
+  readonly achievedRate: number;
+}
+
+/** Small batches at short intervals: a burst a second would be measured as latency downstream. */
+const TICK_MS = 50;
+const MAX_BATCH = 5_000;
+/** After a stall, at most so much is made up for; the rest shows as a lower rate. */
+const MAX_DEBT_MS = 1_000;
+const EXISTING_IDS = 20_000;
+
+/** Writes traffic until the time is over or the signal is aborted; always ends after a whole batch. */
+export async function runTraffic(options: RunOptions): Promise<RunSummary> {
+  const writer = new TrafficWriter(options.url);
+  try {
+    await writer.connect();
+    const traffic = new Traffic({ ...options, existingIds: await writer.existingIds(EXISTING_IDS) }, wallMicros());
+    await writer.prepare(traffic);
+    return await new Run(options, writer, traffic).toEnd();
+  } finally {
+    await writer.close();
+  }
+}
+
+const wallMicros = (): number => Math.floor((performance.timeOrigin + performance.now()) * 1_000);
+
+class Run {
+  readonly #options: RunOptions;
+  readonly #writer: TrafficWriter;
+  readonly #traffic: Traffic;
+  readonly #startedMs = performance.now();
+  #made = 0;
+  /** What is never made up for, in events. */
+  #forgiven = 0;
+  #written: Written = { inserted: 0, updated: 0, deleted: 0, contentEdits: 0 };
+  #reportedMs = 0;
+
+  constructor(options: RunOptions, writer: TrafficWriter, traffic: Traffic) {
+    this.#options = options;
+    this.#writer = writer;
+    this.#traffic = traffic;
+  }
+
+  async toEnd(): Promise<RunSummary> {
+    let writing: Promise<void> = Promise.resolve();
+    while (!this.#options.signal.aborted) {
+      const due = this.#due();
+      if (due === 0) {
+        if (this.#timeIsOver()) break;
+        await this.#untilNextTick();
+        continue;
+      }
+      const ids = await this.#writer.takeIds(due);
+      const batch = this.#traffic.next(ids, wallMicros());
+      const rows = this.#writer.encode(batch);
+      this.#made += due;
+      // The server works on one batch while the next is made.
+      await writing;
+      writing = this.#write(batch, rows);
+      // Paced batches are written at once: their time is now.
+      if (this.#options.rate > 0) await writing;
+      this.#report();
+    }
+    await writing;
+    return this.#summary();
+  }
+
+  async #write(batch: TrafficBatch, rows: Buffer): Promise<void> {
+    const now = await this.#writer.write(batch, rows, this.#traffic.contents);
+    const sum = this.#written;
+    this.#written = {
+      inserted: sum.inserted + now.inserted,
+      updated: sum.updated + now.updated,
+      deleted: sum.deleted + now.deleted,
+      contentEdits: sum.contentEdits + now.contentEdits,
+    };
+  }
+
+  #elapsedMs(): number {
+    return performance.now() - this.#startedMs;
+  }
+
+  #timeIsOver(): boolean {
+    return this.#options.seconds > 0 && this.#elapsedMs() >= this.#options.seconds * 1_000;
+  }
+
+  /** How many events to make now; 0 when there is nothing to do yet. */
+  #due(): number {
+    const { rate, seconds } = this.#options;
+    if (rate === 0) return this.#timeIsOver() ? 0 : MAX_BATCH;
+    const elapsedMs = seconds > 0 ? Math.min(this.#elapsedMs(), seconds * 1_000) : this.#elapsedMs();
+    const due = Math.floor((elapsedMs * rate) / 1_000) - this.#made - this.#forgiven;
+    const tooMuch = Math.max(0, due - Math.ceil((MAX_DEBT_MS * rate) / 1_000));
+    this.#forgiven += tooMuch;
+    return Math.min(due - tooMuch, MAX_BATCH);
+  }
+
+  async #untilNextTick(): Promise<void> {
+    const elapsedMs = this.#elapsedMs();
+    const next = (Math.floor(elapsedMs / TICK_MS) + 1) * TICK_MS;
+    // A rate of less than one event a tick waits longer, not busily.
+    await sleep(Math.max(1, next - elapsedMs), undefined, { signal: this.#options.signal }).catch(() => undefined);
+  }
+
+  #report(): void {
+    const elapsedMs = this.#elapsedMs();
+    if (elapsedMs - this.#reportedMs < 1_000) return;
+    this.#reportedMs = elapsedMs;
+    this.#options.onProgress?.({ ...this.#written, elapsedMs });
+  }
+
+  #summary(): RunSummary {
+    const seconds = this.#elapsedMs() / 1_000;
+    return {
+      rate: this.#options.rate,
+      seconds: Math.round(seconds * 1_000) / 1_000,
+      ...this.#written,
+      achievedRate: Math.round(this.#written.inserted / seconds),
+    };
+  }
+}
