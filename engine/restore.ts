@@ -14,7 +14,11 @@ export interface Range {
 }
 
 /** Hands over [from, end) run by run; runs are cut at `end`. Throws RESTORE_STALLED when nothing comes for a minute. */
-export async function readToEnd(reader: LogReader, range: Range, each: (run: FetchedRun) => void): Promise<void> {
+export async function readToEnd(
+  reader: LogReader,
+  range: Range,
+  each: (run: FetchedRun) => void | Promise<void>,
+): Promise<void> {
   const { topic, partition, from, end } = range;
   if (from >= end) return;
   const stream = reader.open(topic, partition, from);
@@ -34,7 +38,7 @@ export async function readToEnd(reader: LogReader, range: Range, each: (run: Fet
       }
       idle = 0;
       position = run.next;
-      each(run.next <= end ? run : { ...run, records: run.records.filter((r) => r.offset < end), next: end });
+      await each(run.next <= end ? run : { ...run, records: run.records.filter((r) => r.offset < end), next: end });
     }
   } finally {
     stream.close();

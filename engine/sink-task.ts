@@ -23,6 +23,8 @@ export interface SinkDefinition<T> {
   readonly input: string;
   readonly dlq: string;
   readonly sink: Sink<T>;
+  /** Before fetched records are decoded: loads the schemas they name. */
+  readonly prepare: (records: readonly LogRecord[]) => Promise<void>;
   /** Throws a SluiceError with action `dead-letter` for a value that cannot be decoded. */
   readonly decode: (value: Buffer) => T;
   /** Source commit time that a value carries, ms, for freshness; 0 when it carries none. */
@@ -128,7 +130,9 @@ export class SinkTask<T> {
     if (pending === null) return;
     const records: LogRecord[] = [];
     const range = { ...this.#at, from: this.#position, end: pending.to };
-    await readToEnd(this.#options.restore, range, (run) => records.push(...run.records));
+    await readToEnd(this.#options.restore, range, (run) => {
+      for (const record of run.records) records.push(record);
+    });
     const { batch } = this.#decodeAll(records, {
       from: this.#position,
       to: pending.to,
@@ -157,6 +161,7 @@ export class SinkTask<T> {
         if (record.value !== null) newest.set(key, record);
       }
     });
+    await definition.prepare([...newest.values()]);
     const { batch } = this.#decodeAll([...newest.values()], { from: earliest, to: end, generation });
     await sink.rebuild(batch);
     await this.#commit(end, '');
@@ -167,7 +172,8 @@ export class SinkTask<T> {
     const run = await this.#stream!.next(IDLE_MS);
     this.#progressAt = performance.now();
     if (run === null || this.#stopped) return;
-    this.#gathered.push(...run.records);
+    await this.#options.definition.prepare(run.records);
+    for (const record of run.records) this.#gathered.push(record);
     this.#gatheredTo = run.next;
     this.#options.probe?.('gathered');
     await this.#drain();

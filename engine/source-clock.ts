@@ -20,6 +20,7 @@ export class SourceClock {
   readonly #client: LogClient;
   readonly #topic: string;
   readonly #decode: (record: LogRecord) => ClockReading | null;
+  readonly #prepare: (records: readonly LogRecord[]) => Promise<void>;
   readonly #reader: LogReader;
   readonly #listener: (reading: ClockReading) => Promise<void>;
   #stream: PartitionStream | null = null;
@@ -32,6 +33,8 @@ export class SourceClock {
     options: {
       readonly topic: string;
       readonly decode: (record: LogRecord) => ClockReading | null;
+      /** Before the records of a fetch are decoded: loads the schemas they name. */
+      readonly prepare: (records: readonly LogRecord[]) => Promise<void>;
       /** Called with each newest reading, one at a time. */
       readonly listener: (reading: ClockReading) => Promise<void>;
     },
@@ -39,6 +42,7 @@ export class SourceClock {
     this.#client = client;
     this.#topic = options.topic;
     this.#decode = options.decode;
+    this.#prepare = options.prepare;
     this.#listener = options.listener;
     this.#reader = client.reader({ minBytes: 1, maxWaitMs: 500, maxBufferedBytes: 1 << 20 });
   }
@@ -62,7 +66,9 @@ export class SourceClock {
     try {
       while (!this.#closed) {
         const run = await stream.next(POLL_MS);
-        const last = run?.records.map((record) => this.#decode(record)).findLast((reading) => reading !== null);
+        if (run === null) continue;
+        await this.#prepare(run.records);
+        const last = run.records.map((record) => this.#decode(record)).findLast((reading) => reading !== null);
         if (last !== undefined && last !== null) await this.#listener(last);
       }
     } catch (error) {

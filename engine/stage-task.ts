@@ -45,8 +45,8 @@ export interface StageTaskOptions {
   readonly restore: LogReader;
   /** Folder of this partition's local store. */
   readonly dir: string;
-  /** The read barrier of the stage's tables. */
-  readonly barrier: () => Promise<void>;
+  /** Before fetched records are processed: the read barrier of the stage's tables, and the schemas the records name. */
+  readonly prepare: (records: readonly LogRecord[]) => Promise<void>;
   readonly metrics: TaskMetrics;
   readonly maxRecords?: number;
   readonly probe?: (step: TaskStep) => void;
@@ -152,6 +152,7 @@ export class StageTask {
       emit: this.#emit,
       position: this.#position,
       metadata: this.#metadata,
+      prepare: this.#options.prepare,
     };
     this.#state = stage.kind === 'view' ? await openViewState(stage, open) : await openCheckpointedState(stage, open);
     probe?.('restored');
@@ -183,14 +184,14 @@ export class StageTask {
   }
 
   async #turn(): Promise<void> {
-    const { barrier, probe } = this.#options;
+    const { prepare, probe } = this.#options;
     const state = this.#state!;
     const waiting = this.#clockDue() || state.processor.background?.() === true;
     const run = await this.#stream!.next(waiting ? 0 : IDLE_MS);
     this.#progressAt = performance.now();
     probe?.('gathered');
     if (run !== null) {
-      if (run.records.length > 0) await barrier();
+      if (run.records.length > 0) await prepare(run.records);
       for (const slice of slices(run, this.#maxRecords)) {
         if (this.#stopped) return;
         this.#process(slice.records);

@@ -4,7 +4,7 @@
  * no random, no arrival order across partitions).
  */
 import type { LogRecord } from './log.ts';
-import type { ValueCodec, SegmentedStore } from './segmented-store.ts';
+import type { SegmentedStore, ValueCodec } from './segmented-store.ts';
 import type { ClockReading } from './source-clock.ts';
 import type { ViewStore } from './view-store.ts';
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { SluiceError } from './errors.ts';
 import { openEnvironment } from './lmdb-environment.ts';
 import { lmdbSegments } from './lmdb-segments.ts';
-import type { LogClient, LogReader, OutputBatch } from './log.ts';
+import type { LogClient, LogReader, LogRecord, OutputBatch } from './log.ts';
 import { readToEnd } from './restore.ts';
 import { type CheckpointedStore, segmentedStore } from './segmented-store.ts';
 import type { CheckpointedStage, Emit, StageProcessor, ViewStage } from './stage.ts';
@@ -29,6 +29,7 @@ export interface OpenState {
   /** The committed input offset, or where the input begins. */
   readonly position: bigint;
   readonly metadata: string;
+  readonly prepare: (records: readonly LogRecord[]) => Promise<void>;
 }
 
 export async function openViewState(stage: ViewStage, open: OpenState): Promise<TaskState> {
@@ -70,7 +71,8 @@ export async function openCheckpointedState<V>(stage: CheckpointedStage<V>, open
     };
     const processor = stage.open({ partition, store, emit });
     const from = checkpoint ?? (await client.offsets(stage.input, [partition], 'earliest')).get(partition) ?? 0n;
-    await readToEnd(reader, { topic: stage.input, partition, from, end: position }, (run) => {
+    await readToEnd(reader, { topic: stage.input, partition, from, end: position }, async (run) => {
+      await open.prepare(run.records);
       for (const record of run.records) processAgain(processor, record);
     });
     silent = false;

@@ -100,6 +100,7 @@ export class VersionedTable<V> {
   readonly rows: VersionedRows<V>;
   readonly #client: LogClient;
   readonly #decode: (record: LogRecord) => TableRow<V> | null;
+  readonly #prepare: (records: readonly LogRecord[]) => Promise<void>;
   readonly #reader: LogReader;
   #stream: PartitionStream | null = null;
   #position = 0n;
@@ -114,12 +115,15 @@ export class VersionedTable<V> {
     options: {
       readonly topic: string;
       readonly decode: (record: LogRecord) => TableRow<V> | null;
+      /** Before the records of a fetch are decoded: loads the schemas they name. */
+      readonly prepare: (records: readonly LogRecord[]) => Promise<void>;
       readonly same: (a: V, b: V) => boolean;
     },
   ) {
     this.topic = options.topic;
     this.#client = client;
     this.#decode = options.decode;
+    this.#prepare = options.prepare;
     this.rows = new VersionedRows(options.same);
     this.#reader = client.reader({ minBytes: 1, maxWaitMs: 250, maxBufferedBytes: 16 << 20 });
   }
@@ -127,6 +131,11 @@ export class VersionedTable<V> {
   /** The offset up to which the topic has been read. */
   get position(): bigint {
     return this.#position;
+  }
+
+  /** What ended the reading, if anything did: the worker must then end too. */
+  get failure(): unknown {
+    return this.#failure;
   }
 
   /** Called when rows changed; at most one listener, the worker. */
@@ -175,6 +184,7 @@ export class VersionedTable<V> {
       while (!this.#closed) {
         const run = await stream.next(POLL_MS);
         if (run === null) continue;
+        await this.#prepare(run.records);
         for (const record of run.records) {
           const row = this.#decode(record);
           if (row !== null) this.rows.apply(row, record.offset);
