@@ -1,0 +1,34 @@
+/** The subjects of the registry: which schema each topic carries, and how it may change. */
+import type { DocumentedRecord } from '../engine/avro/schema.ts';
+import { changeSchema } from './engagement/change.ts';
+import { eventSchema } from './engagement/event.ts';
+import { eventKeySchema } from './engagement/event-key.ts';
+import { leaderboardSchema } from './engagement/leaderboard-record.ts';
+
+/** https://docs.confluent.io/platform/current/schema-registry/fundamentals/schema-evolution.html#compatibility-types */
+export type Compatibility = 'BACKWARD' | 'FULL_TRANSITIVE';
+
+export interface Subject {
+  /** `<topic>-key` or `<topic>-value`. */
+  readonly name: string;
+  readonly schema: DocumentedRecord;
+  /**
+   * FULL_TRANSITIVE for what others read: any version reads any other. BACKWARD for what only our own
+   * workers read: they are upgraded before what they read is.
+   */
+  readonly compatibility: Compatibility;
+}
+
+/** Every subject that `npm run schemas -- register` registers. Debezium registers its own. */
+export const SUBJECTS = {
+  eventKey: { name: 'engagement.events.v1-key', schema: eventKeySchema, compatibility: 'FULL_TRANSITIVE' },
+  event: { name: 'engagement.events.v1-value', schema: eventSchema, compatibility: 'FULL_TRANSITIVE' },
+  changeKey: { name: 'engagement.changes-key', schema: eventKeySchema, compatibility: 'BACKWARD' },
+  change: { name: 'engagement.changes-value', schema: changeSchema, compatibility: 'BACKWARD' },
+  leaderboard: { name: 'engagement.leaderboards-value', schema: leaderboardSchema, compatibility: 'BACKWARD' },
+} as const satisfies Readonly<Record<string, Subject>>;
+
+/** The text that is registered. The same schema gives the same text, so that a registry finds it again by its content. */
+export function schemaText(schema: DocumentedRecord): string {
+  return JSON.stringify(schema);
+}
