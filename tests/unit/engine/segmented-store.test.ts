@@ -148,7 +148,7 @@ describe.each(['lmdb', 'memory'] as const)('segmented store over %s', (kind) => 
   it('equals two levels of maps over changes, checkpoints, crashes and restores from the changelog', () => {
     let run = 0;
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), fc.constantFrom(0, 2, 100), (steps, maxEntries) => {
+      fc.property(fc.array(step, { maxLength: 60, size: 'max' }), fc.constantFrom(0, 2, 100), (steps, maxEntries) => {
         run += 1;
         let base = newBase(`run-${run}`);
         let store = segmentedStore({ base, codec, maxEntries });
