@@ -1,0 +1,63 @@
+/** Kafka Connect, distributed mode with exactly-once sources, with the Debezium and Apicurio plugins. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { httpOk } from './probe.ts';
+import { cleanEnvironment, type Place, properties, type ServerDeclaration } from './service.ts';
+
+function settings({ jars, ports }: Place): Readonly<Record<string, string | number | boolean>> {
+  return {
+    'bootstrap.servers': `127.0.0.1:${ports.kafka}`,
+    'group.id': 'sluice-connect',
+    listeners: `http://127.0.0.1:${ports.connect}`,
+    'rest.advertised.host.name': '127.0.0.1',
+    'rest.advertised.port': ports.connect,
+    'plugin.path': join(jars, 'plugins'),
+    'exactly.once.source.support': 'enabled',
+    'key.converter': 'org.apache.kafka.connect.json.JsonConverter',
+    'value.converter': 'org.apache.kafka.connect.json.JsonConverter',
+    'config.storage.topic': 'sluice.connect.configs',
+    'config.storage.replication.factor': 1,
+    'offset.storage.topic': 'sluice.connect.offsets',
+    'offset.storage.replication.factor': 1,
+    'offset.storage.partitions': 1,
+    'status.storage.topic': 'sluice.connect.status',
+    'status.storage.replication.factor': 1,
+    'status.storage.partitions': 1,
+    // One worker: there is nobody whose return is worth waiting for.
+    'scheduled.rebalance.max.delay.ms': 0,
+    'session.timeout.ms': 6_000,
+    'heartbeat.interval.ms': 2_000,
+  };
+}
+
+export const connect: ServerDeclaration = {
+  service: 'connect',
+  ports: ['connect'],
+  needs: ['kafka'],
+  async prepare(place) {
+    writeFileSync(join(place.home, 'connect.properties'), properties(settings(place)));
+  },
+  spec(place) {
+    return {
+      name: 'connect',
+      command: place.java,
+      args: [
+        '-Xms128m',
+        '-Xmx512m',
+        '-XX:+UseParallelGC',
+        '-XX:+ExitOnOutOfMemoryError',
+        `-Dlog4j2.configurationFile=${join(import.meta.dirname, 'log4j2.properties')}`,
+        '-cp',
+        join(place.jars, 'kafka', '*'),
+        'org.apache.kafka.connect.cli.ConnectDistributed',
+        join(place.home, 'connect.properties'),
+      ],
+      env: cleanEnvironment(),
+      logFile: join(place.home, 'logs', 'connect.log'),
+      ready: () => httpOk(`http://127.0.0.1:${place.ports.connect}/health`),
+      readyTimeoutMs: 120_000,
+      stopSignal: 'SIGTERM',
+      stopTimeoutMs: 10_000,
+    };
+  },
+};
