@@ -51,7 +51,7 @@ export async function execute(
     switch (statement.kind) {
       case 'insert':
         return options.deliver(await insert(engine, session, statement.head, statement.rows));
-      case 'read':
+      case 'select':
         if (STREAMED.has(statement.format)) return stream(session, statement.sql, options);
         return options.deliver(await query(session, statement.sql, options.defaultFormat));
       case 'other':

@@ -80,7 +80,7 @@ async function answer(engine: Engine, options: FrontOptions, req: IncomingMessag
   res.setHeader('X-ClickHouse-Timezone', 'UTC');
   const body = await readBody(req, options.maxBodyBytes);
   const statement = readStatement(request.query, body, request.defaultFormat);
-  const format = statement.kind === 'read' ? statement.format : request.defaultFormat;
+  const format = statement.kind === 'insert' ? request.defaultFormat : statement.format;
   const deliver = (outcome: Outcome) =>
     send(res, outcome, { format, gzip: request.gzipResponse, ns: process.hrtime.bigint() - started });
   await execute(engine, request, statement, { defaultFormat: request.defaultFormat, deliver });

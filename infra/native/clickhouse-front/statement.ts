@@ -3,10 +3,10 @@
 export type Statement =
   /** `INSERT … FORMAT X` whose rows follow as bytes. */
   | { readonly kind: 'insert'; readonly head: InsertHead; readonly rows: Buffer }
-  /** Anything that returns rows and may be streamed. */
-  | { readonly kind: 'read'; readonly sql: string; readonly format: string }
-  /** DDL, SET, INSERT … SELECT, INSERT … VALUES. */
-  | { readonly kind: 'other'; readonly sql: string };
+  /** A query whose rows may be streamed. */
+  | { readonly kind: 'select'; readonly sql: string; readonly format: string }
+  /** SHOW, EXPLAIN, DDL, SET, INSERT … SELECT, INSERT … VALUES. */
+  | { readonly kind: 'other'; readonly sql: string; readonly format: string };
 
 export interface InsertHead {
   /** `db.table` or `table`, as written. */
@@ -70,8 +70,6 @@ export function readStatement(query: string, body: Buffer, defaultFormat: string
     return { kind: 'insert', head: insertHead(match), rows };
   }
   const sql = inUrl ? (body.length === 0 ? query : `${query}\n${body.toString('utf8')}`) : body.toString('utf8');
-  if (/^(SELECT|WITH|SHOW|DESC|DESCRIBE|EXISTS|EXPLAIN|\()/i.test(text)) {
-    return { kind: 'read', sql, format: outputFormat(sql, defaultFormat) };
-  }
-  return { kind: 'other', sql };
+  const kind = /^(SELECT|WITH|\()/i.test(text) && !/\bINSERT\s+INTO\b/i.test(text) ? 'select' : 'other';
+  return { kind, sql, format: outputFormat(sql, defaultFormat) };
 }

@@ -1,0 +1,51 @@
+/** Cells of ClickHouse's TabSeparated format: https://clickhouse.com/docs/interfaces/formats/TabSeparated */
+
+export const NULL_CELL = '\\N';
+
+const SPECIAL = /[\t\n\r\\\0]/;
+const ESCAPES: Readonly<Record<string, string>> = {
+  '\t': '\\t',
+  '\n': '\\n',
+  '\r': '\\r',
+  '\\': '\\\\',
+  '\0': '\\0',
+};
+
+/** A String cell. Most texts have nothing to escape and are returned as they are. */
+export function textCell(text: string): string {
+  return SPECIAL.test(text) ? text.replace(/[\t\n\r\\\0]/g, (character) => ESCAPES[character]!) : text;
+}
+
+/** A Nullable(String) cell. */
+export function nullableTextCell(text: string | null): string {
+  return text === null ? NULL_CELL : textCell(text);
+}
+
+/** A Nullable integer cell. */
+export function nullableNumberCell(value: number | null): string {
+  return value === null ? NULL_CELL : String(value);
+}
+
+/** Ten digits, since shorter ones are read as a year. */
+function seconds(value: number): string {
+  return value >= 1_000_000_000 ? String(value) : String(value).padStart(10, '0');
+}
+
+/** A DateTime64(6) cell from microseconds since the epoch, which must not be negative. */
+export function microsCell(micros: number): string {
+  const whole = Math.floor(micros / 1_000_000);
+  const rest = micros - whole * 1_000_000;
+  return `${seconds(whole)}.${rest < 100_000 ? String(rest).padStart(6, '0') : rest}`;
+}
+
+/** A DateTime64(3) cell from milliseconds since the epoch, which must not be negative. */
+export function millisCell(millis: number): string {
+  const whole = Math.floor(millis / 1_000);
+  const rest = millis - whole * 1_000;
+  return `${seconds(whole)}.${rest < 100 ? String(rest).padStart(3, '0') : rest}`;
+}
+
+/** A DateTime cell from milliseconds since the epoch. */
+export function secondsCell(millis: number): string {
+  return seconds(Math.floor(millis / 1_000));
+}
