@@ -5,7 +5,7 @@ import { globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } 
 import { join, resolve } from 'node:path';
 import { StackError } from './error.ts';
 import { REPOSITORY } from './layout.ts';
-import { installHint } from './tools.ts';
+import { provideMaven } from './tools.ts';
 
 const POM = join(import.meta.dirname, 'pom.xml');
 
@@ -67,10 +67,11 @@ function renameOver(from: string, to: string): void {
   }
 }
 
-function runMaven(target: string, onProgress: (line: string) => void): Promise<void> {
+async function runMaven(target: string, onProgress: (line: string) => void): Promise<void> {
+  const maven = await provideMaven(onProgress);
   const args = ['-B', '-f', POM, 'initialize', `-Dsluice.jars=${target}`];
-  return new Promise((done, fail) => {
-    const child = spawn('mvn', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  await new Promise<void>((done, fail) => {
+    const child = spawn(maven, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     const tail: string[] = [];
     let downloaded = 0;
     const read = (chunk: Buffer) => {
@@ -86,9 +87,7 @@ function runMaven(target: string, onProgress: (line: string) => void): Promise<v
     };
     child.stdout.on('data', read);
     child.stderr.on('data', read);
-    child.once('error', (cause) =>
-      fail(new StackError('TOOL_MISSING', 'Maven (mvn) is not installed.', installHint('maven'), cause)),
-    );
+    child.once('error', fail);
     child.once('close', (code) => {
       if (code === 0) return done();
       const message = `Maven could not fetch the servers (exit code ${code}):\n${tail.join('\n')}`;

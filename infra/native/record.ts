@@ -36,6 +36,14 @@ export function writeRecord(home: string, record: StackRecord): void {
   renameSync(draft, fileOf(home));
 }
 
+/** Writes the environment of the stack's clients where scripts look for it (see scripts/bootstrap.mjs). */
+export function writeEnvironment(home: string, env: Readonly<Record<string, string>>): void {
+  const path = join(home, 'env');
+  const lines = Object.entries(env).map(([name, value]) => `${name}=${value}\n`);
+  writeFileSync(`${path}.new`, lines.join(''), { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}
+
 export function holderOf(pid: number | null): LockHolder | null {
   const started = pid === null ? undefined : processStart(pid);
   return pid === null || started === undefined ? null : { pid, started };

@@ -14,11 +14,11 @@ import { checkDisk, checkPorts, endLeftovers } from './preflight.ts';
 import { poll } from './probe.ts';
 import { type ProcessStatus, SupervisedProcess } from './process.ts';
 import { type Reaper, startReaper } from './reaper.ts';
-import { holderOf, readRecord, type ServiceRecord, writeRecord } from './record.ts';
+import { holderOf, readRecord, type ServiceRecord, writeEnvironment, writeRecord } from './record.ts';
 import { redis } from './redis.ts';
 import { registry } from './registry.ts';
 import type { Place, ServerDeclaration } from './service.ts';
-import { findJava, onPath } from './tools.ts';
+import { onPath, provideJava } from './tools.ts';
 
 export { StackError } from './error.ts';
 export { stackEnv } from './layout.ts';
@@ -104,7 +104,7 @@ async function findPrograms(
   say: (text: string) => void,
 ): Promise<{ readonly java: string; readonly jars: string }> {
   const needsJava = servers.some(({ service }) => ON_JAVA.includes(service));
-  const java = needsJava ? findJava() : '';
+  const java = needsJava ? await provideJava(say) : '';
   const needsJars = needsJava || (servers.includes(redis) && onPath('redis-server') === undefined);
   if (needsJars && !jarsAreReady()) say('Fetching the servers with Maven (once)');
   return { java, jars: needsJars ? await resolveJars(say) : jarsFolder() };
@@ -141,6 +141,7 @@ class RunningStack implements Stack {
   }
 
   async start(): Promise<void> {
+    writeEnvironment(this.home, this.env);
     const started = this.#servers.map(async (server) => {
       await server.prepare(this.#place);
       const process = new SupervisedProcess(server.spec(this.#place), this.#reaper, (status) => this.#changed(status));

@@ -1,8 +1,11 @@
 /** The programs that the stack needs from the machine, and how to get each when it is not there. */
-import { execFileSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { execFile, execFileSync } from 'node:child_process';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
 import { StackError } from './error.ts';
+
+const run = promisify(execFile);
 
 export type Tool = 'java' | 'maven';
 
@@ -41,17 +44,70 @@ export function onPath(name: string, path = process.env.PATH ?? ''): string | un
 
 const OLDEST_JAVA = 17;
 
-/** A Java of version 17 or newer: JAVA_HOME first, then the PATH. Throws TOOL_MISSING or TOOL_TOO_OLD. */
-export function findJava(): string {
-  const home = process.env.JAVA_HOME;
-  const java = (home === undefined ? undefined : onPath('java', join(home, 'bin'))) ?? onPath('java');
-  if (java === undefined) throw new StackError('TOOL_MISSING', 'Java is not installed.', installHint('java'));
-  const version = javaVersion(java);
-  if (version < OLDEST_JAVA) {
-    const message = `Java ${OLDEST_JAVA} or newer is needed; ${java} is ${version === 0 ? 'not a working Java' : `version ${version}`}.`;
-    throw new StackError('TOOL_TOO_OLD', message, installHint('java'));
+/** Debian's names, oldest first: which of them there are depends on the release. */
+const DEBIAN_PACKAGES: Readonly<Record<Tool, readonly string[]>> = {
+  java: ['openjdk-17-jre-headless', 'openjdk-21-jre-headless', 'openjdk-25-jre-headless'],
+  maven: ['maven'],
+};
+
+const APT_TIMEOUT_MS = 600_000;
+
+/** Installs the tool when we may: as root on a Debian. False when we may not; throws INSTALL_FAILED. */
+async function install(tool: Tool, say: (text: string) => void): Promise<boolean> {
+  if (process.getuid?.() !== 0 || !existsSync('/etc/debian_version')) return false;
+  say(`Installing ${tool} with apt-get`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  // Another apt-get may be at work: wait for its lock instead of failing.
+  const apt = (args: readonly string[]) =>
+    run('apt-get', ['-y', '-o', 'DPkg::Lock::Timeout=300', ...args], {
+      env,
+      timeout: APT_TIMEOUT_MS,
+      maxBuffer: 2 ** 26,
+    });
+  try {
+    await apt(['update']);
+    const offered = await run('apt-cache', ['pkgnames'], { maxBuffer: 2 ** 26 });
+    const names = new Set(offered.stdout.split('\n'));
+    const wanted = DEBIAN_PACKAGES[tool].find((name) => names.has(name)) ?? DEBIAN_PACKAGES[tool][0] ?? tool;
+    await apt(['install', '--no-install-recommends', wanted]);
+    return true;
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    throw new StackError('INSTALL_FAILED', `apt-get could not install ${tool}: ${text}`, installHint(tool), cause);
   }
-  return java;
+}
+
+/** A Java of version 17 or newer: JAVA_HOME first, then the PATH, then apt-get's. Throws TOOL_MISSING or TOOL_TOO_OLD. */
+export async function provideJava(say: (text: string) => void): Promise<string> {
+  const found = findJava();
+  if (found.version >= OLDEST_JAVA || !(await install('java', say))) return checked(found);
+  return checked(findJava());
+}
+
+/** Maven's command. Throws TOOL_MISSING. */
+export async function provideMaven(say: (text: string) => void): Promise<string> {
+  const found = onPath('mvn') ?? ((await install('maven', say)) ? onPath('mvn') : undefined);
+  if (found === undefined) throw new StackError('TOOL_MISSING', 'Maven (mvn) is not installed.', installHint('maven'));
+  return found;
+}
+
+interface Java {
+  readonly command: string | undefined;
+  readonly version: number;
+}
+
+function findJava(): Java {
+  const home = process.env.JAVA_HOME;
+  const command = (home === undefined ? undefined : onPath('java', join(home, 'bin'))) ?? onPath('java');
+  return { command, version: command === undefined ? 0 : javaVersion(command) };
+}
+
+function checked({ command, version }: Java): string {
+  if (command === undefined) throw new StackError('TOOL_MISSING', 'Java is not installed.', installHint('java'));
+  if (version >= OLDEST_JAVA) return command;
+  const what = version === 0 ? 'not a working Java' : `version ${version}`;
+  const message = `Java ${OLDEST_JAVA} or newer is needed; ${command} is ${what}.`;
+  throw new StackError('TOOL_TOO_OLD', message, installHint('java'));
 }
 
 /** The feature version of a Java (8, 17, 21, …); 0 when it does not run. */
