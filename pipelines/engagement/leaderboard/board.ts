@@ -27,7 +27,12 @@ export const NOT_RANKED = -1;
 interface Candidate<T> {
   readonly item: T;
   score: number;
+  /** No candidate any more, but still in the order. */
+  gone: boolean;
 }
+
+/** Moves per candidate after which sorting by insertion gives up. */
+const MAX_MOVES = 16;
 
 /** Score descending, ties by id descending: what ZREVRANGE does. */
 function byRank(a: Candidate<{ readonly id: string }>, b: Candidate<{ readonly id: string }>): number {
@@ -38,6 +43,8 @@ function byRank(a: Candidate<{ readonly id: string }>, b: Candidate<{ readonly i
 export class Board<T extends { readonly id: string }> {
   readonly #options: BoardOptions<T>;
   #candidates = new Map<T, Candidate<T>>();
+  /** The candidates, nearly sorted: as they were at the last look, then new ones. */
+  #order: Candidate<T>[] = [];
   #floor: { readonly id: string; readonly score: number } | null = null;
   #top: readonly T[] = [];
   #stale = false;
@@ -55,10 +62,12 @@ export class Board<T extends { readonly id: string }> {
       if (candidate.score === score) return;
       this.#stale = true;
       if (this.#isAboveFloor(score, item.id)) candidate.score = score;
-      else this.#candidates.delete(item);
+      else this.#remove(candidate);
     } else if (this.#isAboveFloor(score, item.id)) {
       this.#stale = true;
-      this.#candidates.set(item, { item, score });
+      const added = { item, score, gone: false };
+      this.#candidates.set(item, added);
+      this.#order.push(added);
       if (this.#candidates.size > this.#options.limit + 2 * this.#options.reserve) this.#cut();
     }
   }
@@ -66,6 +75,7 @@ export class Board<T extends { readonly id: string }> {
   /** Forgets the candidates and picks them again by a scan. Cheaper than many updates. */
   rebuild(): void {
     this.#candidates = new Map();
+    this.#order = [];
     this.#floor = null;
     this.#stale = true;
     for (const item of this.#options.items()) this.update(item);
@@ -75,8 +85,8 @@ export class Board<T extends { readonly id: string }> {
   top(): readonly T[] {
     if (!this.#stale) return this.#top;
     if (this.#floor !== null && this.#candidates.size < this.#options.limit) this.rebuild();
-    const sorted = [...this.#candidates.values()].sort(byRank);
-    this.#top = sorted.slice(0, this.#options.limit).map(({ item }) => item);
+    this.#sort();
+    this.#top = this.#order.slice(0, this.#options.limit).map(({ item }) => item);
     this.#stale = false;
     return this.#top;
   }
@@ -87,11 +97,36 @@ export class Board<T extends { readonly id: string }> {
     return score === this.#floor.score && id > this.#floor.id;
   }
 
+  #remove(candidate: Candidate<T>): void {
+    candidate.gone = true;
+    this.#candidates.delete(candidate.item);
+  }
+
   #cut(): void {
-    const sorted = [...this.#candidates.values()].sort(byRank);
-    const kept = sorted.slice(0, this.#options.limit + this.#options.reserve);
-    const best = sorted[kept.length]!;
-    this.#floor = { id: best.item.id, score: best.score };
-    this.#candidates = new Map(kept.map((candidate) => [candidate.item, candidate]));
+    this.#sort();
+    const [best, ...others] = this.#order.splice(this.#options.limit + this.#options.reserve);
+    this.#floor = { id: best!.item.id, score: best!.score };
+    for (const candidate of [best!, ...others]) this.#remove(candidate);
+  }
+
+  /** By insertion, which is linear as long as few have moved far; else anew. */
+  #sort(): void {
+    const order = this.#order.filter(({ gone }) => !gone);
+    this.#order = order;
+    let moves = 0;
+    for (let i = 1; i < order.length; i += 1) {
+      const candidate = order[i]!;
+      let at = i;
+      while (at > 0 && byRank(candidate, order[at - 1]!) < 0) {
+        order[at] = order[at - 1]!;
+        at -= 1;
+      }
+      order[at] = candidate;
+      moves += i - at;
+      if (moves > MAX_MOVES * order.length) {
+        order.sort(byRank);
+        return;
+      }
+    }
   }
 }

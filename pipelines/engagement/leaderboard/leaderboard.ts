@@ -24,7 +24,7 @@ export interface LeaderboardOptions {
   readonly limit?: number;
   /** Percent samples a content needs to be ranked by its average. 10. */
   readonly minSamples?: number;
-  /** Candidates kept beyond the limit. 300. */
+  /** Candidates kept beyond the limit. 200. */
   readonly reserve?: number;
 }
 
@@ -69,7 +69,7 @@ export class LeaderboardState {
 
   /** Rebuilds sums and boards from the store, which must not be wiped, discarded or restored under it. */
   constructor(store: SegmentedStore<Stored>, options: LeaderboardOptions = {}) {
-    const { limit = 100, minSamples = 10, reserve = 300 } = options;
+    const { limit = 100, minSamples = 10, reserve = 200 } = options;
     this.#store = store;
     this.#rules = { limit, minSamples, reserve };
     this.#contentInfo = store.segment(CONTENT);
@@ -252,17 +252,19 @@ export class LeaderboardState {
     return content;
   }
 
-  #asOf({ name, ...spec }: WindowSpec, at: PublishPosition): LeaderboardOutput {
-    const { start, end } = boundsAt({ name, ...spec }, this.#clock.streamTime);
-    const asOf = {
+  #asOf(spec: WindowSpec, at: PublishPosition): LeaderboardOutput {
+    const { start, end } = boundsAt(spec, this.#clock.streamTime);
+    const body = {
+      kind: 'LeaderboardAsOf',
       partition: at.partition,
       stream_time: this.#clock.streamTime,
       window_start: start,
       window_end: end,
+      // Of the last mark, not of the last change: only a mark says that everything committed before it is in.
       source_lsn: this.#clock.markLsn,
       changes_offset: at.nextOffset,
-    };
-    return { kind: 'upsert', key: leaderboardKey(name, ''), value: { window: name, body: { kind: 'as-of', asOf } } };
+    } as const;
+    return { kind: 'upsert', key: leaderboardKey(spec.name, ''), value: { window: spec.name, body } };
   }
 
   /** Only after a publication: until then an entry may still be published. */

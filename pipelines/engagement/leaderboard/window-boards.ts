@@ -1,6 +1,7 @@
 /** The boards of one window: the sums of each content in it, their ranking, and what was published of them. */
+import type { LeaderboardRecord } from '../../../schemas/engagement/leaderboard-record.ts';
 import { Board, NOT_RANKED } from './board.ts';
-import { type LeaderboardEntry, type LeaderboardOutput, leaderboardKey, METRICS, type Metric } from './record.ts';
+import { type LeaderboardOutput, leaderboardKey, METRICS, type Metric } from './record.ts';
 import type { ContentInfo } from './stored.ts';
 import { averagePctBp, type Sums } from './sums.ts';
 import type { WindowSpec } from './windows.ts';
@@ -103,7 +104,7 @@ export class WindowBoards {
         outputs.push({
           kind: 'upsert',
           key: leaderboardKey(this.spec.name, entry.id),
-          value: { window: this.spec.name, body: { kind: 'entry', entry: toRecord(entry) } },
+          value: { window: this.spec.name, body: toRecord(entry) },
         });
       } else if (entry.ranked === 0 && entry.published !== 0) {
         outputs.push({ kind: 'tombstone', key: leaderboardKey(this.spec.name, entry.id) });
@@ -119,7 +120,7 @@ export class WindowBoards {
   #rank(): Iterable<WindowEntry> {
     const changed = new Set(this.#touched);
     // A pane that leaves can touch everything: one scan is then cheaper than an update each.
-    const scan = this.#touched.length * 4 > this.#contents.size && this.#touched.length > 4 * this.#rules.limit;
+    const scan = this.#touched.length * 2 > this.#contents.size && this.#touched.length > 4 * this.#rules.limit;
     for (const ranked of this.#boards) {
       if (scan) ranked.board.rebuild();
       else for (const entry of this.#touched) ranked.board.update(entry);
@@ -180,9 +181,10 @@ export class WindowBoards {
   }
 }
 
-function toRecord(entry: WindowEntry): LeaderboardEntry {
+function toRecord(entry: WindowEntry): LeaderboardRecord['body'] {
   const info = entry.content.info;
   return {
+    kind: 'LeaderboardEntry',
     content_id: entry.id,
     slug: info?.slug ?? '',
     title: info?.title ?? '',

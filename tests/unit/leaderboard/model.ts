@@ -1,11 +1,7 @@
 /** The plain, slow, obviously right leaderboard: every board from the live rows, by brute force. */
-import type {
-  Contribution,
-  LeaderboardChange,
-  LeaderboardEntry,
-  LeaderboardRecord,
-} from '../../../pipelines/engagement/leaderboard/record.ts';
+import type { Contribution, LeaderboardChange } from '../../../pipelines/engagement/leaderboard/record.ts';
 import type { WindowSpec } from '../../../pipelines/engagement/leaderboard/windows.ts';
+import type { LeaderboardRecord } from '../../../schemas/engagement/leaderboard-record.ts';
 
 export interface ModelOptions {
   readonly windows: readonly WindowSpec[];
@@ -36,9 +32,10 @@ export function expectedOutput(
     const start = end - sizeMs;
     const inside = rows.filter(({ eventTsMicros: ts }) => ts >= start * 1000 && ts < end * 1000);
     for (const entry of rank(inside, names, options)) {
-      output.set(`${name}|${entry.content_id}`, { window: name, body: { kind: 'entry', entry } });
+      output.set(`${name}|${entry.content_id}`, { window: name, body: entry });
     }
     const asOf = {
+      kind: 'LeaderboardAsOf' as const,
       partition: 3,
       stream_time: streamTime,
       window_start: start,
@@ -46,7 +43,7 @@ export function expectedOutput(
       source_lsn: marks.at(-1) ?? 0n,
       changes_offset: BigInt(changes.length),
     };
-    output.set(`${name}|`, { window: name, body: { kind: 'as-of', asOf } });
+    output.set(`${name}|`, { window: name, body: asOf });
   }
   return output;
 }
@@ -64,13 +61,14 @@ function liveRows(changes: readonly LeaderboardChange[]): readonly Contribution[
   return rows;
 }
 
-function rank(rows: readonly Contribution[], names: Map<string, Named>, options: ModelOptions): LeaderboardEntry[] {
+function rank(rows: readonly Contribution[], names: Map<string, Named>, options: ModelOptions) {
   const figures = [...new Set(rows.map(({ contentId }) => contentId))].map((id) => {
     const own = rows.filter(({ contentId }) => contentId === id);
     const durations = own.flatMap(({ durationMs }) => (durationMs === null ? [] : [durationMs]));
     const percents = own.flatMap(({ pctBp }) => (pctBp === null ? [] : [pctBp]));
     const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
     return {
+      kind: 'LeaderboardEntry' as const,
       content_id: id,
       slug: names.get(id)!.slug,
       title: names.get(id)!.title,

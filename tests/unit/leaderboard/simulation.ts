@@ -7,12 +7,9 @@ import {
   segmentedStore,
 } from '../../../engine/segmented-store.ts';
 import { type LeaderboardOptions, LeaderboardState } from '../../../pipelines/engagement/leaderboard/leaderboard.ts';
-import type {
-  LeaderboardChange,
-  LeaderboardOutput,
-  LeaderboardRecord,
-} from '../../../pipelines/engagement/leaderboard/record.ts';
+import type { LeaderboardChange, LeaderboardOutput } from '../../../pipelines/engagement/leaderboard/record.ts';
 import { type Stored, storedCodec } from '../../../pipelines/engagement/leaderboard/stored.ts';
+import type { LeaderboardRecord } from '../../../schemas/engagement/leaderboard-record.ts';
 
 export type Crash = 'before-commit' | 'before-checkpoint' | 'after-checkpoint';
 
