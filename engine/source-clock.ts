@@ -7,8 +7,6 @@ import type { LogClient, LogReader, LogRecord, PartitionStream } from './log.ts'
 export interface ClockReading {
   /** Source position (LSN) of the reading. */
   readonly position: bigint;
-  /** Transaction id of the reading. */
-  readonly xid: bigint;
   /** Commit time, ms since the epoch. */
   readonly timeMs: number;
 }

@@ -63,8 +63,10 @@ export class VersionedRows<V> {
     return versions[0];
   }
 
-  /** Rows that got another version at or after a topic offset, in order; first versions are not changes. */
-  changesFrom(offset: bigint): readonly TableChange<V>[] {
+  /** The first row that got another version at or after a topic offset; first versions are not changes. */
+  changeFrom(offset: bigint): TableChange<V> | undefined {
+    const last = this.#changes.at(-1);
+    if (last === undefined || last.version.offset < offset) return undefined;
     let low = 0;
     let high = this.#changes.length;
     while (low < high) {
@@ -72,13 +74,13 @@ export class VersionedRows<V> {
       if (this.#changes[middle]!.version.offset < offset) low = middle + 1;
       else high = middle;
     }
-    return low === 0 ? this.#changes : this.#changes.slice(low);
+    return this.#changes[low];
   }
 
-  /** Whether any change is at or after the offset, without copying. */
-  hasChangesFrom(offset: bigint): boolean {
+  /** The offset behind the newest change. */
+  get changesEnd(): bigint {
     const last = this.#changes.at(-1);
-    return last !== undefined && last.version.offset >= offset;
+    return last === undefined ? 0n : last.version.offset + 1n;
   }
 
   get size(): number {

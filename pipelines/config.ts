@@ -1,5 +1,6 @@
 /** Configuration of every process, from environment variables only: one schema, parsed once, all problems reported together. */
 import { z } from 'zod';
+import type { KafkaOptions } from '../connectors/kafka/cluster.ts';
 import { SluiceError } from '../engine/errors.ts';
 
 const int = (fallback: number, min = 0) => z.coerce.number().int().min(min).default(fallback);
@@ -41,4 +42,24 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`);
   throw new SluiceError(`Bad configuration:\n${problems.join('\n')}`, { code: 'CONFIG_INVALID', action: 'fatal' });
+}
+
+/** The Kafka connection of a process. */
+export function kafkaOptions(config: Config, clientId: string): KafkaOptions {
+  const { SLUICE_KAFKA_BROKERS: brokers, SLUICE_KAFKA_SSL_CA: caFile } = config;
+  const mechanism = config.SLUICE_KAFKA_SASL_MECHANISM;
+  return {
+    brokers,
+    clientId,
+    ...(caFile === undefined ? {} : { ssl: { caFile } }),
+    ...(mechanism === undefined
+      ? {}
+      : {
+          sasl: {
+            mechanism,
+            username: config.SLUICE_KAFKA_SASL_USERNAME ?? '',
+            password: config.SLUICE_KAFKA_SASL_PASSWORD ?? '',
+          },
+        }),
+  };
 }

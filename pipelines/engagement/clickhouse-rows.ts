@@ -1,5 +1,6 @@
 /** How a `Change` becomes rows of ClickHouse's `engagement_changes`: −1 for what no longer counts, +1 for what does. */
-import type { EmitRow } from '../../connectors/clickhouse/sink.ts';
+import type { ClickHouseConfig } from '../../connectors/clickhouse/client.ts';
+import { type ClickHouseSinkOptions, clickHouseSink, type EmitRow } from '../../connectors/clickhouse/sink.ts';
 import {
   microsCell,
   millisCell,
@@ -7,7 +8,7 @@ import {
   nullableTextCell,
   textCell,
 } from '../../connectors/clickhouse/tab-separated.ts';
-import type { SinkBatch, SinkRecord } from '../../engine/sink.ts';
+import type { Sink, SinkBatch, SinkRecord } from '../../engine/sink.ts';
 
 /** What is needed of an `EngagementEvent`. Times: `event_ts` in microseconds. */
 export interface EventRow {
@@ -35,11 +36,11 @@ export interface ChangeRow {
   readonly after: EventRow | null;
 }
 
-export const CHANGES_TABLE = 'engagement_changes';
+const CHANGES_TABLE = 'engagement_changes';
 /** Tells the two rows of a change apart. */
-export const CHANGES_PART_COLUMN = 'sign';
+const CHANGES_PART_COLUMN = 'sign';
 /** In the order of `eventCells` and what follows it. */
-export const CHANGES_COLUMNS = [
+const CHANGES_COLUMNS = [
   'event_id',
   'content_id',
   'user_id',
@@ -92,4 +93,21 @@ export function changesProgress(
     }
   }
   return null;
+}
+
+/** The sink of `engagement.changes`. Errors as `clickHouseSink`. */
+export function engagementClickHouseSink(
+  options: { readonly name: string; readonly config: ClickHouseConfig } & Pick<
+    ClickHouseSinkOptions<ChangeRow>,
+    'leaseMs' | 'settings' | 'now'
+  >,
+): Sink<ChangeRow> {
+  return clickHouseSink<ChangeRow>({
+    ...options,
+    table: CHANGES_TABLE,
+    columns: CHANGES_COLUMNS,
+    partColumn: CHANGES_PART_COLUMN,
+    toRows: changeRows,
+    progress: changesProgress,
+  });
 }

@@ -19,6 +19,8 @@ export const CHANGES = 'engagement.changes';
 export const EVENTS_V1 = 'engagement.events.v1';
 export const LEADERBOARDS = 'engagement.leaderboards';
 export const LEADERBOARD_CHANGELOG = 'engagement.leaderboard-store-changelog';
+/** Where Debezium reports the progress of snapshots. */
+export const NOTIFICATIONS = 'sluice.notifications';
 export const DLQ = 'engagement.dlq';
 
 /** All topics, with explicit settings: nothing relies on auto-creation. */
@@ -31,6 +33,25 @@ export function engagementTopics(partitions: number): readonly TopicSpec[] {
     { name: EVENTS_V1, partitions, cleanup: 'compact', retentionMs: -1 },
     { name: LEADERBOARDS, partitions, cleanup: 'compact', retentionMs: -1 },
     { name: LEADERBOARD_CHANGELOG, partitions, cleanup: 'compact', retentionMs: -1 },
+    { name: NOTIFICATIONS, partitions: 1, cleanup: 'delete', retentionMs: 7 * DAY_MS },
     { name: DLQ, partitions: 1, cleanup: 'delete', retentionMs: 30 * DAY_MS },
   ];
+}
+
+/** The broker's settings of a topic, all explicit. */
+export function topicConfig({ cleanup, retentionMs }: TopicSpec): Readonly<Record<string, string>> {
+  const common = { 'cleanup.policy': cleanup, 'max.message.bytes': '8388608', 'min.insync.replicas': '1' };
+  switch (cleanup) {
+    case 'delete':
+      return { ...common, 'retention.ms': String(retentionMs) };
+    case 'compact':
+      return {
+        ...common,
+        'delete.retention.ms': String(DAY_MS),
+        'min.cleanable.dirty.ratio': '0.3',
+        'segment.ms': String(DAY_MS),
+      };
+    default:
+      return cleanup satisfies never;
+  }
 }

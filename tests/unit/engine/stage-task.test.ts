@@ -249,8 +249,8 @@ describe('a stage task', () => {
       metrics,
       maxRecords: 2,
     });
-    task.clock({ position: 9n, xid: 0n, timeMs: 1 }, 3n);
-    task.clock({ position: 10n, xid: 0n, timeMs: 2 }, 5n);
+    task.clock({ position: 9n, timeMs: 1 }, 3n);
+    task.clock({ position: 10n, timeMs: 2 }, 5n);
     const running = task.run();
     await expect.poll(() => seen.at(-1)).toBe('clock 10');
     task.stop();

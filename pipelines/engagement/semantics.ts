@@ -1,0 +1,48 @@
+/** The arithmetic and the rules of engagement: pure functions of a row and its content. */
+import { SluiceError } from '../../engine/errors.ts';
+
+/** What an event takes from its content. */
+export interface Content {
+  readonly slug: string;
+  readonly title: string;
+  readonly contentType: string;
+  /** NULL when not known. */
+  readonly lengthSeconds: number | null;
+}
+
+export function sameContent(a: Content, b: Content): boolean {
+  return (
+    a.slug === b.slug && a.title === b.title && a.contentType === b.contentType && a.lengthSeconds === b.lengthSeconds
+  );
+}
+
+/**
+ * round half up(100 · seconds / length) with two decimals, in basis points: 10000 is 100 %. NULL when an operand is NULL or the
+ * length is 0. Exact: all intermediate values are integers below 2^53.
+ */
+export function engagementPctBp(durationMs: number | null, lengthSeconds: number | null): number | null {
+  if (durationMs === null || lengthSeconds === null || lengthSeconds <= 0) return null;
+  return Math.floor((durationMs * 20 + lengthSeconds) / (2 * lengthSeconds));
+}
+
+const MIN_EVENT_MICROS = 0;
+/** 2200-01-01: below 2^53 microseconds, so a number is exact. */
+const MAX_EVENT_MICROS = Date.UTC(2200, 0, 1) * 1000;
+const MAX_AHEAD_MS = 24 * 3_600_000;
+
+const bad = (code: string, message: string): SluiceError => new SluiceError(message, { code, action: 'dead-letter' });
+
+/** Throws the reason why a row cannot be counted. `eventTsMicros` is null when the timestamp cannot be represented. */
+export function validateEvent(
+  row: { readonly durationMs: number | null; readonly eventTsMicros: number | null },
+  commitTsMs: number,
+): asserts row is { readonly durationMs: number | null; readonly eventTsMicros: number } {
+  const { durationMs, eventTsMicros } = row;
+  if (durationMs !== null && durationMs < 0) throw bad('NEGATIVE_DURATION', `duration_ms is ${durationMs}`);
+  if (eventTsMicros === null || eventTsMicros < MIN_EVENT_MICROS || eventTsMicros >= MAX_EVENT_MICROS) {
+    throw bad('TIMESTAMP_OUT_OF_RANGE', 'event_ts is outside the years 1970 to 2199');
+  }
+  if (eventTsMicros / 1000 > commitTsMs + MAX_AHEAD_MS) {
+    throw bad('FUTURE_EVENT', `event_ts is ${new Date(eventTsMicros / 1000).toISOString()}, more than a day ahead`);
+  }
+}

@@ -1,0 +1,34 @@
+/** `npm run topics -- create`: creates the pipeline's topics with explicit settings and reports drift. Idempotent. */
+import { Command } from 'commander';
+import { createTopics } from '../connectors/kafka/admin.ts';
+import { kafkaOptions, loadConfig } from '../pipelines/config.ts';
+import { engagementTopics, topicConfig } from '../pipelines/engagement/topics.ts';
+import { runScript } from './support/run.ts';
+
+const program = new Command('topics').description('Kafka topics of the pipelines');
+
+program
+  .command('create')
+  .description('create missing topics; exit 1 when an existing one has other settings')
+  .option('--replication <n>', 'replication factor of new topics', '1')
+  .option('--json', 'one JSON object')
+  .action(async (options: { replication: string; json?: boolean }) => {
+    const config = loadConfig(process.env);
+    const topics = engagementTopics(config.SLUICE_PARTITIONS).map((spec) => ({
+      name: spec.name,
+      partitions: spec.partitions,
+      config: topicConfig(spec),
+    }));
+    const outcomes = await createTopics(
+      { ...kafkaOptions(config, 'sluice-topics'), replication: Number(options.replication) },
+      topics,
+    );
+    const drifted = outcomes.filter(({ drift }) => drift.length > 0);
+    if (options.json) console.log(JSON.stringify({ topics: outcomes }));
+    else {
+      for (const { name, outcome, drift } of outcomes) console.log(`${outcome.padEnd(8)} ${name} ${drift.join('; ')}`);
+    }
+    if (drifted.length > 0) process.exitCode = 1;
+  });
+
+await runScript(program);
