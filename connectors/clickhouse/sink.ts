@@ -43,16 +43,20 @@ interface Known {
   readonly progress: Progress;
   readonly askedAt: number;
   readonly serverTimeMs: number;
+  /** While a replay goes over rows of an earlier reading, every batch is asked for. */
+  readonly earlierAhead: boolean;
 }
 
 const LEASE_MS = 10 * 60_000;
+/** Versions of rows pack the generation into 16 bits, above 47 of the offset. */
+const MAX_GENERATION = 65_535;
 /** Bounds the text of one insert; the engine bounds batches far below. */
 const MAX_TEXT_LENGTH = 256 * 1024 * 1024;
 
 /**
  * Delivery `pending-range`. `write` throws as `clickHouseError`, and CLICKHOUSE_RANGE_IN_DOUBT (fatal: rows are there, but
  * so old that the server may have forgotten their token, and no progress says that the rollups have them),
- * CLICKHOUSE_BATCH_TOO_LARGE (fatal).
+ * CLICKHOUSE_BATCH_TOO_LARGE and CLICKHOUSE_GENERATION_TOO_LARGE (fatal).
  */
 export function clickHouseSink<T>(options: ClickHouseSinkOptions<T>): Sink<T> {
   return new ClickHouseSink(options);
@@ -92,6 +96,12 @@ class ClickHouseSink<T> implements Sink<T> {
   }
 
   async write(batch: SinkBatch<T>, { retry }: { readonly retry: boolean }): Promise<'written' | 'stale' | 'lost'> {
+    if (batch.generation > MAX_GENERATION) {
+      throw new SluiceError(`Generation ${batch.generation} is above ${MAX_GENERATION}`, {
+        code: 'CLICKHOUSE_GENERATION_TOO_LARGE',
+        action: 'fatal',
+      });
+    }
     const key = keyOf(batch);
     const known = this.#known.get(key);
     const ready = known !== undefined && !retry && this.#holds(known, batch);
@@ -117,8 +127,9 @@ class ClickHouseSink<T> implements Sink<T> {
   }
 
   /** Whether nothing can have happened to the partition that the tokens would not catch. */
-  #holds({ progress, askedAt }: Known, batch: SinkBatch<T>): boolean {
+  #holds({ progress, askedAt, earlierAhead }: Known, batch: SinkBatch<T>): boolean {
     return (
+      !earlierAhead &&
       progress.generation === batch.generation &&
       progress.nextOffset === batch.from &&
       this.#now() - askedAt < this.#leaseMs / 2
@@ -141,7 +152,13 @@ class ClickHouseSink<T> implements Sink<T> {
     await this.#refuseDoubt(batch, inspection);
     return {
       kind: 'write',
-      known: { progress: progress ?? NOTHING, askedAt, serverTimeMs: inspection.serverTimeMs },
+      // What an earlier reading had reached says nothing of this one.
+      known: {
+        progress: progress?.generation === batch.generation ? progress : NOTHING,
+        askedAt,
+        serverTimeMs: inspection.serverTimeMs,
+        earlierAhead: inspection.earlierAhead,
+      },
       skip: await this.#skip(batch, inspection, covered),
     };
   }

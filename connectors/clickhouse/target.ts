@@ -25,6 +25,8 @@ export interface Present {
 export interface Inspection {
   readonly progress: Progress | null;
   readonly present: readonly Present[];
+  /** An earlier reading of the topic has written rows in the range or beyond it. */
+  readonly earlierAhead: boolean;
   readonly serverTimeMs: number;
 }
 
@@ -98,7 +100,7 @@ export class ClickHouseTarget {
 
   /** Whether the target holds anything at all of a partition. */
   async isEmpty(at: TopicPartition): Promise<boolean> {
-    const { progress } = await this.inspect(at, { from: 0n, to: 0n });
+    const { progress } = await this.inspect(at, { from: 0n, to: 0n, generation: 0 });
     if (progress !== null) return false;
     const rows = await this.#attempt(`look for rows of partition ${at.partition}`, () =>
       selectRows(
@@ -113,9 +115,12 @@ export class ClickHouseTarget {
   }
 
   /** One look at the partition: how far it is written, and which rows of the range are there. */
-  async inspect(at: TopicPartition, { from, to }: OffsetRange): Promise<Inspection> {
+  async inspect(
+    at: TopicPartition,
+    { from, to, generation }: OffsetRange & { readonly generation: number },
+  ): Promise<Inspection> {
     interface Row {
-      readonly kind: 'progress' | 'present';
+      readonly kind: 'progress' | 'present' | 'earlier' | 'clock';
       readonly generation: number;
       readonly count: string;
       readonly lsn: string;
@@ -131,7 +136,14 @@ export class ClickHouseTarget {
       SELECT 'present', generation, count(), 0, toUnixTimestamp64Milli(min(inserted_at)), toUnixTimestamp64Milli(now64(3))
       FROM ${this.#target.table} WHERE ${range} GROUP BY generation
       UNION ALL
-      SELECT 'present', 0, 0, 0, 0, toUnixTimestamp64Milli(now64(3))`;
+      SELECT 'earlier', generation, 1, 0, 0, toUnixTimestamp64Milli(now64(3))
+      FROM (
+        SELECT generation FROM ${this.#target.table}
+        WHERE source_partition = {partition:UInt16} AND source_offset >= {from:UInt64} AND generation < {generation:UInt32}
+        LIMIT 1
+      )
+      UNION ALL
+      SELECT 'clock', 0, 0, 0, 0, toUnixTimestamp64Milli(now64(3))`;
     const rows = await this.#attempt(`ask what of partition ${at.partition} is there`, () =>
       selectRows<Row>(this.#client, query, {
         pipeline: this.#pipeline,
@@ -139,6 +151,7 @@ export class ClickHouseTarget {
         partition: at.partition,
         from: String(from),
         to: String(to),
+        generation,
       }),
     );
     const stamp = rows.find((row) => row.kind === 'progress');
@@ -153,8 +166,9 @@ export class ClickHouseTarget {
               lsn: BigInt(stamp.lsn),
               streamTimeMs: Number(stamp.time_ms),
             },
+      earlierAhead: rows.some((row) => row.kind === 'earlier'),
       present: rows
-        .filter((row) => row.kind === 'present' && row.count !== '0')
+        .filter((row) => row.kind === 'present')
         .map((row) => ({ generation: row.generation, rows: Number(row.count), sinceMs: Number(row.time_ms) })),
     };
   }
