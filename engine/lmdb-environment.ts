@@ -107,6 +107,7 @@ class LmdbEnvironment implements Environment {
       this.#clearPositions();
       for (const [name, value] of Object.entries(positions)) this.#meta.putSync(POSITION + name, value);
     });
+    this.#seeOwnWrite();
   }
 
   wipe(): void {
@@ -115,11 +116,18 @@ class LmdbEnvironment implements Environment {
       this.db.clearSync();
       this.#clearPositions();
     });
+    this.#seeOwnWrite();
   }
 
   close(): Promise<void> {
     this.#closed ??= this.#root.close();
     return this.#closed;
+  }
+
+  /** lmdb keeps a read snapshot for the rest of the event turn: without this a read right after a write could miss it. */
+  #seeOwnWrite(): void {
+    this.db.resetReadTxn();
+    this.#meta.resetReadTxn();
   }
 
   #clearPositions(): void {

@@ -21,10 +21,10 @@ export class SourceClock {
   readonly #prepare: (records: readonly LogRecord[]) => Promise<void>;
   readonly #reader: LogReader;
   readonly #listener: (reading: ClockReading) => Promise<void>;
+  readonly #failed: (error: unknown) => void;
   #stream: PartitionStream | null = null;
   #running: Promise<void> = Promise.resolve();
   #closed = false;
-  failure: unknown = null;
 
   constructor(
     client: LogClient,
@@ -35,6 +35,8 @@ export class SourceClock {
       readonly prepare: (records: readonly LogRecord[]) => Promise<void>;
       /** Called with each newest reading, one at a time. */
       readonly listener: (reading: ClockReading) => Promise<void>;
+      /** The topic cannot be read any more: the worker must end. */
+      readonly failed: (error: unknown) => void;
     },
   ) {
     this.#client = client;
@@ -42,6 +44,7 @@ export class SourceClock {
     this.#decode = options.decode;
     this.#prepare = options.prepare;
     this.#listener = options.listener;
+    this.#failed = options.failed;
     this.#reader = client.reader({ minBytes: 1, maxWaitMs: 500, maxBufferedBytes: 1 << 20 });
   }
 
@@ -70,7 +73,7 @@ export class SourceClock {
         if (last !== undefined && last !== null) await this.#listener(last);
       }
     } catch (error) {
-      this.failure = error;
+      if (!this.#closed) this.#failed(error);
     }
   }
 }

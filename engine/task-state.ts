@@ -75,6 +75,8 @@ export async function openCheckpointedState<V>(stage: CheckpointedStage<V>, open
       await open.prepare(run.records);
       for (const record of run.records) processAgain(processor, record);
     });
+    // What a predecessor has gathered it has emitted with its commit.
+    processor.beforeCommit?.();
     silent = false;
     return checkpointedState(stage, { store, processor, partition });
   } catch (error) {

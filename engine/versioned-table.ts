@@ -103,6 +103,7 @@ export class VersionedTable<V> {
   readonly #client: LogClient;
   readonly #decode: (record: LogRecord) => TableRow<V> | null;
   readonly #prepare: (records: readonly LogRecord[]) => Promise<void>;
+  readonly #failed: (error: unknown) => void;
   readonly #reader: LogReader;
   #stream: PartitionStream | null = null;
   #position = 0n;
@@ -120,12 +121,15 @@ export class VersionedTable<V> {
       /** Before the records of a fetch are decoded: loads the schemas they name. */
       readonly prepare: (records: readonly LogRecord[]) => Promise<void>;
       readonly same: (a: V, b: V) => boolean;
+      /** The topic cannot be read any more: the worker must end. */
+      readonly failed: (error: unknown) => void;
     },
   ) {
     this.topic = options.topic;
     this.#client = client;
     this.#decode = options.decode;
     this.#prepare = options.prepare;
+    this.#failed = options.failed;
     this.rows = new VersionedRows(options.same);
     this.#reader = client.reader({ minBytes: 1, maxWaitMs: 250, maxBufferedBytes: 16 << 20 });
   }
@@ -133,11 +137,6 @@ export class VersionedTable<V> {
   /** The offset up to which the topic has been read. */
   get position(): bigint {
     return this.#position;
-  }
-
-  /** What ended the reading, if anything did: the worker must then end too. */
-  get failure(): unknown {
-    return this.#failure;
   }
 
   /** Called when rows changed; at most one listener, the worker. */
@@ -199,6 +198,7 @@ export class VersionedTable<V> {
       this.#failure = error;
       for (const { resolve } of this.#waiters) resolve();
       this.#waiters = [];
+      if (!this.#closed) this.#failed(error);
     }
   }
 

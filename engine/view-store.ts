@@ -62,7 +62,9 @@ export class ViewStore {
       const found = this.#overlay.get(key.toString('latin1'));
       if (found !== undefined) return found.value ?? undefined;
     }
-    return this.#environment.db.getBinaryFast(key);
+    // lmdb hands out one shared buffer with its `length` set to the value's: only a subarray has the right bounds everywhere.
+    const shared = this.#environment.db.getBinaryFast(key);
+    return shared?.subarray(0, shared.length);
   }
 
   /** Copies key and value; null deletes. */

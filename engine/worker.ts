@@ -28,8 +28,6 @@ export interface WorkerOptions<K extends Task> {
   readonly client: LogClient;
   readonly logger: Logger;
   readonly createTask: (partition: number, assignment: Assignment, worker: Worker<K>) => K;
-  /** What runs beside the tasks (tables, the source clock) and throws when it has failed. */
-  readonly checkBeside?: () => void;
 }
 
 interface Running<K extends Task> {
@@ -49,7 +47,7 @@ export class Worker<K extends Task> {
   readonly #options: WorkerOptions<K>;
   readonly #running = new Map<number, Running<K>>();
   #joined = false;
-  #fail: (error: unknown) => void = () => {};
+  #failed: (error: unknown) => void = () => {};
 
   constructor(options: WorkerOptions<K>) {
     this.#options = options;
@@ -70,13 +68,18 @@ export class Worker<K extends Task> {
   /** Runs until `stop`. Rejects with what ended the worker. */
   async run(): Promise<void> {
     const failed = new Promise<never>((_, reject) => {
-      this.#fail = reject;
+      this.#failed = reject;
     });
     const group = this.membership.run({
       assigned: (assignment) => this.#assigned(assignment),
       revoked: async () => await this.#revoked(),
     });
     await Promise.race([group, failed]);
+  }
+
+  /** Ends the worker: what runs beside the tasks has failed. */
+  fail(error: unknown): void {
+    this.#failed(error);
   }
 
   async stop(): Promise<void> {
@@ -117,17 +120,16 @@ export class Worker<K extends Task> {
     const ended = Promise.all(running.map((one) => one.ended));
     await withDeadline(ended, REVOKE_DEADLINE_MS, () => {
       return new SluiceError('A task did not stop in time', { code: 'REVOKE_TIMEOUT', action: 'fatal' });
-    }).catch((error: unknown) => this.#fail(error));
+    }).catch((error: unknown) => this.fail(error));
     this.#running.clear();
   }
 
   async #supervise(partition: number, task: K, signal: AbortSignal): Promise<void> {
-    const { logger, checkBeside } = this.#options;
+    const { logger } = this.#options;
     let failures = 0;
     while (!signal.aborted) {
       const started = performance.now();
       try {
-        checkBeside?.();
         await task.run();
       } catch (error) {
         if (signal.aborted) return;
@@ -138,7 +140,7 @@ export class Worker<K extends Task> {
         const action = actionOf(error);
         if (action === 'dead-letter') task.isolate?.();
         if (action === 'fatal' || failures >= MAX_FAILURES_IN_A_ROW) {
-          this.#fail(error);
+          this.fail(error);
           return;
         }
         await pause(backoffMs(failures, { firstMs: 50, maxMs: 5_000 }), signal);

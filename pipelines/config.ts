@@ -1,5 +1,6 @@
 /** Configuration of every process, from environment variables only: one schema, parsed once, all problems reported together. */
 import { z } from 'zod';
+import type { ClickHouseConfig } from '../connectors/clickhouse/client.ts';
 import type { KafkaOptions } from '../connectors/kafka/cluster.ts';
 import { SluiceError } from '../engine/errors.ts';
 
@@ -30,6 +31,12 @@ const schema = z.object({
   SLUICE_METRICS_PORT: int(0).describe('0 lets the system choose'),
   SLUICE_PARTITIONS: int(4, 1),
   SLUICE_GENERATION: int(1, 1).describe('raised for a deliberate replay of a sink'),
+  SLUICE_METRICS_HOST: z.string().default('127.0.0.1'),
+  SLUICE_ENRICH_GATHER_MS: int(100).describe('how long enrich gathers a batch: latency against cost'),
+  SLUICE_LEADERBOARD_GATHER_MS: int(200),
+  SLUICE_CLICKHOUSE_GATHER_MS: int(500),
+  SLUICE_REDIS_GATHER_MS: int(50),
+  SLUICE_CHECKPOINT_MS: int(10_000).describe('how often the leaderboard writes its changed state to the changelog'),
   SLUICE_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
 });
 
@@ -61,5 +68,15 @@ export function kafkaOptions(config: Config, clientId: string): KafkaOptions {
             password: config.SLUICE_KAFKA_SASL_PASSWORD ?? '',
           },
         }),
+  };
+}
+
+/** The ClickHouse connection of a process. */
+export function clickHouseConfig(config: Config): ClickHouseConfig {
+  return {
+    url: config.SLUICE_CLICKHOUSE_URL,
+    database: config.SLUICE_CLICKHOUSE_DATABASE,
+    username: config.SLUICE_CLICKHOUSE_USER,
+    password: config.SLUICE_CLICKHOUSE_PASSWORD,
   };
 }

@@ -1,10 +1,12 @@
 /** `npm run migrate`: brings the databases to the newest numbered SQL. Safe to run at every start. */
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
+import { migrateClickHouse } from '../connectors/clickhouse/migrations.ts';
 import { migratePostgres } from '../connectors/postgres/migrations.ts';
-import { SluiceError } from '../engine/errors.ts';
-import { loadConfig } from '../pipelines/config.ts';
+import { clickHouseConfig, loadConfig } from '../pipelines/config.ts';
+import { runScript } from './support/run.ts';
 
+const CLICKHOUSE_SQL = fileURLToPath(new URL('../sql/clickhouse', import.meta.url));
 const POSTGRES_SQL = fileURLToPath(new URL('../sql/postgres', import.meta.url));
 
 /** Which variable holds the password of which role. */
@@ -29,7 +31,7 @@ async function postgres(url: string, env: NodeJS.ProcessEnv): Promise<void> {
 }
 
 const program = new Command('migrate')
-  .description('Apply the numbered SQL files of sql/ to Postgres.')
+  .description('Apply the numbered SQL files of sql/ to Postgres and ClickHouse.')
   .addHelpText(
     'after',
     `\nPasswords of the roles come from the environment:\n  ${Object.values(PASSWORD_VARIABLES).join('\n  ')}`,
@@ -37,11 +39,9 @@ const program = new Command('migrate')
   .action(async () => {
     const config = loadConfig(process.env);
     await postgres(config.SLUICE_POSTGRES_URL, process.env);
+    const result = await migrateClickHouse({ config: clickHouseConfig(config), directory: CLICKHOUSE_SQL });
+    for (const name of result.applied) console.log(`clickhouse: applied ${name}`);
+    console.log(`clickhouse: up to date, ${result.applied.length} applied, ${result.alreadyApplied} before`);
   });
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  console.error(error instanceof SluiceError ? `${error.code}: ${error.message}` : error);
-  process.exitCode = 1;
-}
+await runScript(program);

@@ -6,7 +6,14 @@
  */
 import { missingField, undecodable } from './errors.ts';
 import { cursor, internedString, readBigLong, readLength, readLong } from './primitives.ts';
-import type { FieldShape, Projected, RecordShape, ScalarShape, Shape } from './projection.ts';
+import {
+  type FieldShape,
+  type Projected,
+  type RecordShape,
+  type ScalarShape,
+  type Shape,
+  wholeRecord,
+} from './projection.ts';
 import { type RecordNode, type SchemaNode, simpleName } from './resolve.ts';
 import { SkipCode } from './skip-code.ts';
 import { parseMicros } from './timestamp.ts';
@@ -21,7 +28,10 @@ const CALLS = {
   readBigLong,
   readLength,
   internedString,
-  parseMicros,
+  micros: (bytes: Buffer, start: number, end: number) => {
+    const micros = parseMicros(bytes, start, end);
+    return Number.isFinite(micros) ? micros : null;
+  },
   text: (bytes: Buffer, start: number, end: number) => bytes.toString('utf8', start, end),
   badLength: () => fail('a length beyond the end of the record'),
   badBranch: () => fail('no such branch of a union'),
@@ -53,11 +63,9 @@ const SOURCES: Readonly<Record<ScalarShape, readonly SchemaNode['type'][]>> = {
   bytes: ['bytes', 'fixed'],
   micros: ['string'],
   stringSpan: ['string'],
-  span: ['null', 'boolean', 'int', 'long', 'float', 'double', 'bytes', 'string', 'union', 'array', 'map'].concat([
-    'enum',
-    'fixed',
-    'record',
-  ]) as SchemaNode['type'][],
+  longSpan: ['int', 'long'],
+  // Taken before anything is matched: it fits every type.
+  span: [],
 };
 
 class ReaderCode {
@@ -142,8 +150,9 @@ class ReaderCode {
         return `${size} ${target} = b.subarray(p, p + n); p += n;`;
       }
       case 'micros':
-        return `${this.skips.length()} ${target} = c.parseMicros(b, p, p + n); p += n;`;
+        return `${this.skips.length()} ${target} = c.micros(b, p, p + n); p += n;`;
       case 'stringSpan':
+      case 'longSpan':
       case 'span':
         return this.#span(node, target);
       default:
@@ -171,6 +180,7 @@ const INITIAL: Readonly<Record<ScalarShape, string>> = {
   bytes: 'null',
   micros: '0',
   stringSpan: 'null',
+  longSpan: 'null',
   span: 'null',
 };
 
@@ -192,7 +202,7 @@ function isNullable(shape: Shape): shape is Extract<Shape, { kind: 'nullable' }>
 }
 
 function fits(node: SchemaNode, shape: Shape): boolean {
-  if (typeof shape === 'string') return SOURCES[shape].includes(node.type);
+  if (typeof shape === 'string') return shape === 'span' || SOURCES[shape].includes(node.type);
   if (shape.kind === 'tagged') return node.type === 'record' && Object.hasOwn(shape.branches, simpleName(node.name));
   return shape.kind === 'record' && node.type === 'record';
 }
@@ -205,6 +215,18 @@ function fits(node: SchemaNode, shape: Shape): boolean {
  * @throws MISSING_FIELD when the schema lacks a field that has no fallback, or has it with another type
  */
 export function compileReader<const S extends Shape>(writer: SchemaNode, shape: S): Reader<Projected<S>> {
+  return compile(writer, shape) as Reader<Projected<S>>;
+}
+
+/**
+ * Compiles a reader of everything that a record schema of ours has, from whatever version of it was written.
+ * T is `FromAvro` of `own`.
+ */
+export function compileWholeReader<T>(writer: SchemaNode, own: SchemaNode): Reader<T> {
+  return compile(writer, wholeRecord(own)) as Reader<T>;
+}
+
+function compile(writer: SchemaNode, shape: Shape): unknown {
   const code = new ReaderCode();
   const body = code.value(writer, shape, 'r', writer.type === 'record' ? simpleName(writer.name) : 'value');
   const source = `'use strict';
@@ -215,5 +237,5 @@ export function compileReader<const S extends Shape>(writer: SchemaNode, shape: 
       if (p !== e) c.trailing();
       return r;
     };`;
-  return new Function('c', 'k', source)(CALLS, code.constants) as Reader<Projected<S>>;
+  return new Function('c', 'k', source)(CALLS, code.constants);
 }

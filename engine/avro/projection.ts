@@ -20,11 +20,13 @@ interface Scalars {
   readonly interned: string;
   /** bytes or fixed, as a view of the buffer that was read. */
   readonly bytes: Buffer;
-  /** A string holding ISO 8601 with an offset, as microseconds since the epoch (see `timestamp.ts` for bad ones). */
-  readonly micros: number;
+  /** A string holding ISO 8601 with an offset, as microseconds since the epoch; null when it is none within ±2^53. */
+  readonly micros: number | null;
   /** A string as it is: where its bytes are, to be copied. */
   readonly stringSpan: Span;
-  /** Any value as it is. */
+  /** An int or long as it is. */
+  readonly longSpan: Span;
+  /** Any value as it is; of a union, with the byte that tells the branch. */
   readonly span: Span;
 }
 
@@ -54,16 +56,18 @@ type Fallback<F> = F extends { readonly fallback: infer D } ? D : never;
 
 type Flat<T> = { readonly [K in keyof T]: T[K] };
 
-/** The type of what a shape reads. */
-export type Projected<S> = S extends ScalarShape
-  ? Scalars[S]
-  : S extends { readonly kind: 'nullable'; readonly of: infer T }
-    ? Projected<T> | null
-    : S extends { readonly kind: 'record'; readonly fields: infer F }
-      ? { readonly [K in keyof F]: F[K] extends { readonly read: infer R } ? Projected<R> | Fallback<F[K]> : never }
-      : S extends { readonly kind: 'tagged'; readonly branches: infer B }
-        ? { [K in keyof B]: Flat<{ readonly kind: K } & Projected<B[K]>> }[keyof B]
-        : never;
+/** The type of what a shape reads; unknown for a shape that is only known at run time. */
+export type Projected<S> = Shape extends S
+  ? unknown
+  : S extends ScalarShape
+    ? Scalars[S]
+    : S extends { readonly kind: 'nullable'; readonly of: infer T }
+      ? Projected<T> | null
+      : S extends { readonly kind: 'record'; readonly fields: infer F }
+        ? { readonly [K in keyof F]: F[K] extends { readonly read: infer R } ? Projected<R> | Fallback<F[K]> : never }
+        : S extends { readonly kind: 'tagged'; readonly branches: infer B }
+          ? { [K in keyof B]: Flat<{ readonly kind: K } & Projected<B[K]>> }[keyof B]
+          : never;
 
 /** A record of which only the given fields are read. */
 export function record<const F extends Readonly<Record<string, FieldShape>>>(

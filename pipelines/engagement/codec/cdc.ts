@@ -26,7 +26,7 @@ export interface SourceChange<Row> {
 
 const eventRow = record({
   id: { from: 'id', read: 'bigint' },
-  idAt: { from: 'id', read: 'span' },
+  idAt: { from: 'id', read: 'longSpan' },
   contentId: { from: 'content_id', read: 'interned' },
   contentIdAt: { from: 'content_id', read: 'stringSpan' },
   userIdAt: { from: 'user_id', read: 'stringSpan' },

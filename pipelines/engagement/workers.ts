@@ -1,0 +1,149 @@
+/**
+ * The engagement pipeline, in the order data flows:
+ *
+ *   cdc events ─[enrich]─► changes ─[leaderboard]─► leaderboards ─(sink.redis)─► Redis
+ *                     │        └──(sink.clickhouse)─► ClickHouse
+ *                     └► events.v1 (the public contract) ─(mirror)─► another cluster, where wanted
+ */
+import type { Logger } from 'pino';
+import { KafkaClient } from '../../connectors/kafka/client.ts';
+import { RegistryClient } from '../../connectors/registry/client.ts';
+import type { FramedDecoder } from '../../engine/avro/framed-decoder.ts';
+import type { LogClient, LogRecord } from '../../engine/log.ts';
+import { sinkWorker } from '../../engine/sink-worker.ts';
+import { type RunnableWorker, stageWorker } from '../../engine/stage-worker.ts';
+import { VersionedTable } from '../../engine/versioned-table.ts';
+import { SUBJECTS, type Subject, schemaText } from '../../schemas/subjects.ts';
+import { type Config, clickHouseConfig, kafkaOptions } from '../config.ts';
+import { engagementClickHouseSink } from './clickhouse-rows.ts';
+import { contentChangeDecoder, engagementChangeDecoder, heartbeatDecoder } from './codec/cdc.ts';
+import { changeDecoder, leaderboardChangeDecoder } from './codec/change.ts';
+import { type ContentVersion, contentVersion, enrichStage } from './enrich.ts';
+import { leaderboardStage } from './leaderboard-stage.ts';
+import { CDC_CONTENT, CDC_HEARTBEAT, CHANGES, DLQ } from './topics.ts';
+
+interface Environment {
+  readonly config: Config;
+  readonly logger: Logger;
+  readonly client: LogClient;
+  readonly registry: RegistryClient;
+}
+
+type Prepare = (records: readonly LogRecord[]) => Promise<void>;
+
+/** Loads the schemas that records name. */
+function preparing(decoder: FramedDecoder<unknown>): Prepare {
+  return async (records) => await decoder.prepare(records.map(({ value }) => value));
+}
+
+async function schemaId(registry: RegistryClient, { name, schema }: Subject): Promise<number> {
+  return await registry.idOf({ name, text: schemaText(schema) });
+}
+
+/** The content table: all versions of what an event takes from its content. */
+function contentTable(environment: Environment, failed: (error: unknown) => void): VersionedTable<ContentVersion> {
+  const decoder = contentChangeDecoder(environment.registry);
+  return new VersionedTable<ContentVersion>(environment.client, {
+    topic: CDC_CONTENT,
+    prepare: preparing(decoder),
+    decode: ({ value }) => {
+      if (value === null) return null;
+      const { after, lsn, xid, commitTsMs } = decoder.decode(value);
+      if (after === null) return null; // a deleted content keeps its last version for what refers to it
+      return { key: after.id, lsn: lsn ?? 0n, value: contentVersion(after, { xid, commitTsMs }) };
+    },
+    same: (a, b) => a.part.equals(b.part),
+    failed,
+  });
+}
+
+async function enrich(environment: Environment): Promise<RunnableWorker> {
+  const { config, client, logger, registry } = environment;
+  const decoder = engagementChangeDecoder(registry);
+  const heartbeats = heartbeatDecoder(registry);
+  const ids = {
+    key: await schemaId(registry, SUBJECTS.eventKey),
+    event: await schemaId(registry, SUBJECTS.event),
+    change: await schemaId(registry, SUBJECTS.change),
+  };
+  let worker: RunnableWorker;
+  const contents = contentTable(environment, (error) => worker.fail(error));
+  worker = stageWorker({
+    stage: enrichStage({ contents: contents.rows, decoder, ids, policy: 'correct' }),
+    client,
+    logger,
+    stateDir: config.SLUICE_STATE_DIR,
+    prepare: preparing(decoder),
+    tables: [contents],
+    clock: {
+      topic: CDC_HEARTBEAT,
+      prepare: preparing(heartbeats),
+      decode: ({ value }) => {
+        if (value === null) return null;
+        const { lsn, commitTsMs } = heartbeats.decode(value);
+        return lsn === null ? null : { position: lsn, timeMs: commitTsMs };
+      },
+    },
+    gatherMs: config.SLUICE_ENRICH_GATHER_MS,
+    gatherBytes: GATHER_BYTES,
+  });
+  return worker;
+}
+
+async function leaderboard({ config, client, logger, registry }: Environment): Promise<RunnableWorker> {
+  const decoder = leaderboardChangeDecoder(registry);
+  return stageWorker({
+    stage: leaderboardStage({
+      decoder,
+      schemaId: await schemaId(registry, SUBJECTS.leaderboard),
+      checkpointMs: config.SLUICE_CHECKPOINT_MS,
+    }),
+    client,
+    logger,
+    stateDir: config.SLUICE_STATE_DIR,
+    prepare: preparing(decoder),
+    tables: [],
+    gatherMs: config.SLUICE_LEADERBOARD_GATHER_MS,
+    gatherBytes: GATHER_BYTES,
+  });
+}
+
+async function clickHouse({ config, client, logger, registry }: Environment): Promise<RunnableWorker> {
+  const decoder = changeDecoder(registry);
+  const name = 'engagement.sink.clickhouse';
+  return sinkWorker({
+    definition: {
+      name,
+      input: CHANGES,
+      dlq: DLQ,
+      sink: engagementClickHouseSink({ name, config: clickHouseConfig(config) }),
+      prepare: preparing(decoder),
+      decode: (value) => decoder.decode(value),
+      streamTimeMs: (change) => change.commit_ts,
+      generation: config.SLUICE_GENERATION,
+      maxRecords: 50_000,
+    },
+    client,
+    logger,
+    gatherMs: config.SLUICE_CLICKHOUSE_GATHER_MS,
+    gatherBytes: 4 << 20,
+  });
+}
+
+const GATHER_BYTES = 1 << 20;
+
+/** Every worker by its name, which is its consumer group. */
+const WORKERS: Readonly<Record<string, (environment: Environment) => Promise<RunnableWorker>>> = {
+  'engagement.enrich': enrich,
+  'engagement.leaderboard': leaderboard,
+  'engagement.sink.clickhouse': clickHouse,
+};
+
+export const WORKER_NAMES: readonly string[] = Object.keys(WORKERS);
+
+/** Builds a worker; nothing runs yet. `name` is one of `WORKER_NAMES`. */
+export async function createWorker(name: string, config: Config, logger: Logger): Promise<RunnableWorker> {
+  const client = new KafkaClient(kafkaOptions(config, name));
+  const registry = new RegistryClient({ url: config.SLUICE_REGISTRY_URL });
+  return await WORKERS[name]!({ config, logger, client, registry });
+}
