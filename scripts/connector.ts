@@ -18,10 +18,11 @@ import {
   isRunning,
   registerConnector,
 } from '../connectors/debezium/register.ts';
-import { KafkaClient, type KafkaClientOptions } from '../connectors/kafka/client.ts';
+import { KafkaClient } from '../connectors/kafka/client.ts';
 import { PostgresPool } from '../connectors/postgres/pool.ts';
 import { SluiceError } from '../engine/errors.ts';
-import { type Config, loadConfig } from '../pipelines/config.ts';
+import { type Config, kafkaOptions, loadConfig } from '../pipelines/config.ts';
+import { runScript } from './support/run.ts';
 
 /** The connector as the environment asks for it. Connect may reach the servers by other addresses than we do. */
 function optionsFrom(config: Config, env: NodeJS.ProcessEnv): ConnectorOptions {
@@ -59,30 +60,23 @@ async function register(): Promise<void> {
 }
 
 async function checkTopic(config: Config, wanted: Readonly<Record<string, string>>): Promise<void> {
-  const kafka = new KafkaClient(kafkaOptions(config));
+  const kafka = new KafkaClient(kafkaOptions(config, 'sluice-connector'));
   try {
-    await checkPartitionCount(wanted, EVENT_TOPIC, (topic) => kafka.partitions(topic));
+    await checkPartitionCount(wanted, EVENT_TOPIC, async (topic) => {
+      try {
+        return await kafka.partitions(topic);
+      } catch (error) {
+        if (!(error instanceof SluiceError) || error.code !== 'KAFKA_UNKNOWN_TOPIC_OR_PARTITION') throw error;
+        throw new SluiceError(`Topic ${topic} does not exist: run npm run topics -- create first`, {
+          code: 'EVENT_TOPIC_MISSING',
+          action: 'fatal',
+          cause: error,
+        });
+      }
+    });
   } finally {
     await kafka.close();
   }
-}
-
-function kafkaOptions(config: Config): KafkaClientOptions {
-  const caFile = config.SLUICE_KAFKA_SSL_CA;
-  const mechanism = config.SLUICE_KAFKA_SASL_MECHANISM;
-  return {
-    brokers: config.SLUICE_KAFKA_BROKERS,
-    clientId: 'sluice-connector',
-    ssl: caFile === undefined ? undefined : { caFile },
-    sasl:
-      mechanism === undefined
-        ? undefined
-        : {
-            mechanism,
-            username: config.SLUICE_KAFKA_SASL_USERNAME ?? '',
-            password: config.SLUICE_KAFKA_SASL_PASSWORD ?? '',
-          },
-  };
 }
 
 async function status(options: { readonly json: boolean }): Promise<void> {
@@ -157,9 +151,4 @@ program
   .option('--forget', 'also its offsets and its replication slot: the next start snapshots everything again', false)
   .action(remove);
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  console.error(error instanceof SluiceError ? `${error.code}: ${error.message}` : error);
-  process.exitCode = 1;
-}
+await runScript(program);

@@ -1,8 +1,8 @@
 /** `npm run generate`: realistic traffic into Postgres, the same for the same seed. */
 import { Command, InvalidArgumentError } from 'commander';
-import { SluiceError } from '../engine/errors.ts';
 import { loadConfig } from '../pipelines/config.ts';
 import { type RunSummary, runTraffic, type Totals } from './generate/run.ts';
+import { runScript } from './support/run.ts';
 
 interface Options {
   readonly rate: number;
@@ -81,9 +81,4 @@ function describe(summary: RunSummary): string {
   return `${what} in ${seconds.toFixed(1)} s: ${achievedRate} events/s${slow}`;
 }
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  console.error(error instanceof SluiceError ? `${error.code}: ${error.message}` : error);
-  process.exitCode = 1;
-}
+await runScript(program);

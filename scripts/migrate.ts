@@ -1,9 +1,9 @@
 /** `npm run migrate`: brings the databases to the newest numbered SQL. Safe to run at every start. */
 import { fileURLToPath } from 'node:url';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { migrateClickHouse } from '../connectors/clickhouse/migrations.ts';
 import { migratePostgres } from '../connectors/postgres/migrations.ts';
-import { clickHouseConfig, loadConfig } from '../pipelines/config.ts';
+import { type Config, clickHouseConfig, loadConfig } from '../pipelines/config.ts';
 import { runScript } from './support/run.ts';
 
 const CLICKHOUSE_SQL = fileURLToPath(new URL('../sql/clickhouse', import.meta.url));
@@ -30,18 +30,23 @@ async function postgres(url: string, env: NodeJS.ProcessEnv): Promise<void> {
   if (without.length > 0) console.log(`postgres: password not given, left as it is: ${without.join(', ')}`);
 }
 
+async function clickhouse(config: Config): Promise<void> {
+  const result = await migrateClickHouse({ config: clickHouseConfig(config), directory: CLICKHOUSE_SQL });
+  for (const name of result.applied) console.log(`clickhouse: applied ${name}`);
+  console.log(`clickhouse: up to date, ${result.applied.length} applied, ${result.alreadyApplied} before`);
+}
+
 const program = new Command('migrate')
   .description('Apply the numbered SQL files of sql/ to Postgres and ClickHouse.')
   .addHelpText(
     'after',
     `\nPasswords of the roles come from the environment:\n  ${Object.values(PASSWORD_VARIABLES).join('\n  ')}`,
   )
-  .action(async () => {
+  .addOption(new Option('--only <system>', 'one of the two alone').choices(['postgres', 'clickhouse']))
+  .action(async ({ only }: { readonly only?: 'postgres' | 'clickhouse' }) => {
     const config = loadConfig(process.env);
-    await postgres(config.SLUICE_POSTGRES_URL, process.env);
-    const result = await migrateClickHouse({ config: clickHouseConfig(config), directory: CLICKHOUSE_SQL });
-    for (const name of result.applied) console.log(`clickhouse: applied ${name}`);
-    console.log(`clickhouse: up to date, ${result.applied.length} applied, ${result.alreadyApplied} before`);
+    if (only !== 'clickhouse') await postgres(config.SLUICE_POSTGRES_URL, process.env);
+    if (only !== 'postgres') await clickhouse(config);
   });
 
 await runScript(program);

@@ -80,7 +80,7 @@ function delivery(): ConnectorConfig {
   return {
     'exactly.once.support': 'required',
     'transaction.boundary': 'poll',
-    'poll.interval.ms': '50',
+    'poll.interval.ms': '20',
     'max.batch.size': '8192',
     'max.queue.size': '32768',
     'max.queue.size.in.bytes': String(128 * 1024 * 1024),
@@ -166,6 +166,9 @@ function converter(side: 'key' | 'value', registryUrl: string): ConnectorConfig 
     // Without these the id is in headers, or eight bytes long.
     [`${name}.apicurio.registry.headers.enabled`]: 'false',
     [`${name}.apicurio.registry.id-handler`]: 'io.apicurio.registry.serde.Legacy4ByteIdHandler',
+    // Plain types without Connect's annotations: the converter writes the schema out for every record, so a smaller one
+    // is cheaper, and readers get a plain long where there was an annotated one.
+    [`${name}.connect.meta.data`]: 'false',
   };
 }
 

@@ -205,6 +205,6 @@ describe('npm run generate', () => {
     const bad = await start('postgres://nobody@127.0.0.1:1/none', '--updates', '101').ended;
     expect(bad).toMatchObject({ status: 1, errors: expect.stringContaining('expected a number from 0 to 100') });
     const absent = await start('postgres://nobody@127.0.0.1:1/none').ended;
-    expect(absent).toMatchObject({ status: 1, errors: expect.stringContaining('POSTGRES_UNREACHABLE') });
+    expect(absent).toMatchObject({ status: 2, errors: expect.stringContaining('POSTGRES_UNREACHABLE') });
   });
 });
