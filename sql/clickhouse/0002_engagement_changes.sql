@@ -40,6 +40,8 @@ ORDER BY (source_partition, source_offset, sign)
 SETTINGS {dedup}
 COMMENT 'Signed change log: sums of sign times value over it are the figures of every rollup';
 
--- ttl: engagement_changes toDateTime(event_ts)
+-- By time of insertion, not of the event: a replay must find what it wrote before, late events included. Keep it longer
+-- than the topic is kept.
+-- ttl: engagement_changes toDateTime(inserted_at)
 
 {distributed:engagement_changes cityHash64(content_id)}

@@ -95,7 +95,7 @@ GROUP BY day, content_id, content_type, device;
 {distributed:engagement_daily_store cityHash64(content_id)}
 
 CREATE TABLE IF NOT EXISTS {table:engagement_weekly_store}{on_cluster} (
-  week Date COMMENT 'Monday of the ISO week, UTC' CODEC(ZSTD(3)),
+  week Date32 COMMENT 'Monday of the ISO week, UTC' CODEC(ZSTD(3)),
   content_id UUID COMMENT 'content' CODEC(ZSTD(3)),
   content_type LowCardinality(String) COMMENT 'podcast, newsletter or video' CODEC(ZSTD(3)),
   device LowCardinality(Nullable(String)) COMMENT 'device; NULL when not known' CODEC(ZSTD(3)),
@@ -122,7 +122,8 @@ COMMENT 'Storage of engagement_weekly, which is the view to query';
 CREATE MATERIALIZED VIEW IF NOT EXISTS engagement_weekly_feed{on_cluster}
 TO {table:engagement_weekly_store} AS
 SELECT
-  toMonday(event_ts) AS week,
+  -- Not toMonday: the week of 1970-01-01 begins before the first Date there is.
+  toDate32(event_ts) - (toDayOfWeek(event_ts) - 1) AS week,
   content_id,
   content_type,
   device,

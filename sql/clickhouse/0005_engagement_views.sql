@@ -85,7 +85,7 @@ HAVING events != 0
 COMMENT 'Engagement by day, content and device';
 
 CREATE OR REPLACE VIEW engagement_weekly{on_cluster} (
-  week Date COMMENT 'Monday of the ISO week, UTC',
+  week Date32 COMMENT 'Monday of the ISO week, UTC',
   content_id UUID COMMENT 'content',
   content_type LowCardinality(String) COMMENT 'podcast, newsletter or video',
   device LowCardinality(Nullable(String)) COMMENT 'device; NULL when not known',
@@ -231,7 +231,7 @@ HAVING events != 0
 COMMENT 'Engagement by day, type of content and device';
 
 CREATE OR REPLACE VIEW finish_rate{on_cluster} (
-  week Date COMMENT 'Monday of the ISO week, UTC',
+  week Date32 COMMENT 'Monday of the ISO week, UTC',
   content_type LowCardinality(String) COMMENT 'podcast, newsletter or video',
   events Int64 COMMENT 'events',
   plays Int64 COMMENT 'events of type play',
