@@ -3,6 +3,7 @@
  * own reader, producer and group membership stand on it (docs/adr/0003-kafka-client.md says why).
  */
 import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import KafkaJsCluster from 'kafkajs/src/cluster/index.js';
 import createSocketFactory from 'kafkajs/src/network/socketFactory.js';
 import Encoder from 'kafkajs/src/protocol/encoder.js';
@@ -73,10 +74,18 @@ function silentLogger(): object {
   return logger;
 }
 
+const CLOSE_DEADLINE_MS = 2_000;
+
+function closed(): SluiceError {
+  return new SluiceError('Kafka client is closed', { code: 'KAFKA_CLOSED', action: 'reconnect' });
+}
+
 /** A connected cluster: one connection per broker for fetches, one for everything else. */
 export class KafkaCluster {
   readonly #raw: RawCluster;
   readonly #topics = new Set<string>();
+  /** kafkajs may open a connection again for a request that was on its way: closing closes what there is. */
+  readonly #sockets = new Set<Socket>();
   #connected: Promise<void> | null = null;
   #closed = false;
 
@@ -84,7 +93,7 @@ export class KafkaCluster {
     const timeout = options.requestTimeoutMs ?? 15_000;
     this.#raw = new KafkaJsCluster({
       logger: silentLogger(),
-      socketFactory: createSocketFactory(),
+      socketFactory: this.#socketFactory(),
       brokers: [...options.brokers],
       ssl: options.ssl === undefined ? undefined : { ca: [readFileSync(options.ssl.caFile, 'utf8')] },
       sasl: options.sasl,
@@ -103,7 +112,7 @@ export class KafkaCluster {
   }
 
   async connect(): Promise<void> {
-    if (this.#closed) throw new SluiceError('Kafka client is closed', { code: 'KAFKA_CLOSED', action: 'reconnect' });
+    if (this.#closed) throw closed();
     this.#connected ??= this.#raw.connect();
     try {
       await this.#connected;
@@ -177,9 +186,23 @@ export class KafkaCluster {
     });
   }
 
+  /** Lets requests under way end for a moment, then closes every connection. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#raw.disconnect().catch(() => {});
+    const late = new Promise<void>((resolve) => setTimeout(resolve, CLOSE_DEADLINE_MS).unref());
+    await Promise.race([this.#raw.disconnect().catch(() => {}), late]);
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #socketFactory(): (options: object) => Socket {
+    const create = createSocketFactory();
+    return (options) => {
+      if (this.#closed) throw closed();
+      const socket = create(options);
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+      return socket;
+    };
   }
 }
 

@@ -4,7 +4,7 @@ declare module 'kafkajs/src/cluster/index.js' {
   export default Cluster;
 }
 declare module 'kafkajs/src/network/socketFactory.js' {
-  const createSocketFactory: () => unknown;
+  const createSocketFactory: () => (options: object) => import('node:net').Socket;
   export default createSocketFactory;
 }
 declare module 'kafkajs/src/protocol/encoder.js' {
