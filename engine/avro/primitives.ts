@@ -72,7 +72,7 @@ function readLongTail(bytes: Buffer, at: number, low: number): number {
   readParts(bytes, at, low);
   const magnitude = (low >>> 1) + parts.middle * TWO_27 + parts.high * TWO_55;
   if (magnitude > Number.MAX_SAFE_INTEGER) throw undecodable('a number beyond 2^53 where none is expected');
-  return low & 1 ? -magnitude : magnitude;
+  return low & 1 ? -magnitude - 1 : magnitude;
 }
 
 /** Reads a long as a bigint. */
