@@ -7,8 +7,10 @@
  */
 import type { Logger } from 'pino';
 import { KafkaClient } from '../../connectors/kafka/client.ts';
+import { mirrorSink } from '../../connectors/kafka/mirror.ts';
 import { RegistryClient } from '../../connectors/registry/client.ts';
 import type { FramedDecoder } from '../../engine/avro/framed-decoder.ts';
+import { SluiceError } from '../../engine/errors.ts';
 import type { LogClient, LogRecord } from '../../engine/log.ts';
 import { sinkWorker } from '../../engine/sink-worker.ts';
 import { type RunnableWorker, stageWorker } from '../../engine/stage-worker.ts';
@@ -20,7 +22,7 @@ import { contentChangeDecoder, engagementChangeDecoder, heartbeatDecoder } from 
 import { changeDecoder, leaderboardChangeDecoder } from './codec/change.ts';
 import { type ContentVersion, contentVersion, enrichStage } from './enrich.ts';
 import { leaderboardStage } from './leaderboard-stage.ts';
-import { CDC_CONTENT, CDC_HEARTBEAT, CHANGES, DLQ } from './topics.ts';
+import { CDC_CONTENT, CDC_HEARTBEAT, CHANGES, DLQ, EVENTS_V1 } from './topics.ts';
 
 interface Environment {
   readonly config: Config;
@@ -130,6 +132,36 @@ async function clickHouse({ config, client, logger, registry }: Environment): Pr
   });
 }
 
+/** The public contract on another cluster, where there is one (SLUICE_MIRROR_KAFKA_BROKERS). */
+async function mirror({ config, client, logger }: Environment): Promise<RunnableWorker> {
+  const name = 'engagement.mirror';
+  const brokers = config.SLUICE_MIRROR_KAFKA_BROKERS;
+  if (brokers.length === 0) {
+    throw new SluiceError('SLUICE_MIRROR_KAFKA_BROKERS is not set: there is no other cluster to copy to', {
+      code: 'MIRROR_NOT_CONFIGURED',
+      action: 'fatal',
+    });
+  }
+  const target = new KafkaClient({ ...kafkaOptions(config, name), brokers });
+  return sinkWorker({
+    definition: {
+      name,
+      input: EVENTS_V1,
+      dlq: DLQ,
+      sink: mirrorSink({ name, topic: EVENTS_V1, partitions: config.SLUICE_PARTITIONS, target }),
+      prepare: async () => {},
+      decode: (value) => value,
+      streamTimeMs: () => 0,
+      generation: config.SLUICE_GENERATION,
+      maxRecords: 10_000,
+    },
+    client,
+    logger,
+    gatherMs: config.SLUICE_REDIS_GATHER_MS,
+    gatherBytes: GATHER_BYTES,
+  });
+}
+
 const GATHER_BYTES = 1 << 20;
 
 /** Every worker by its name, which is its consumer group. */
@@ -137,6 +169,7 @@ const WORKERS: Readonly<Record<string, (environment: Environment) => Promise<Run
   'engagement.enrich': enrich,
   'engagement.leaderboard': leaderboard,
   'engagement.sink.clickhouse': clickHouse,
+  'engagement.mirror': mirror,
 };
 
 export const WORKER_NAMES: readonly string[] = Object.keys(WORKERS);
