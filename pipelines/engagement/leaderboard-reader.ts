@@ -85,12 +85,12 @@ function toAsOf({ places, stamps, partitions }: BoardReading): TopAsOf | null {
   const stamped = [...stamps.values()].filter(({ stream_time }) => stream_time !== undefined);
   if (stamped.length === 0) return null;
   const behind = stamped.reduce((a, b) => (Number(b.stream_time) < Number(a.stream_time) ? b : a));
-  const lsns = stamped.map(({ source_lsn }) => BigInt(source_lsn ?? 0));
+  const [lsn = 0n] = stamped.map(({ source_lsn }) => BigInt(source_lsn ?? 0)).sort((a, b) => (a < b ? -1 : 1));
   return {
     streamTime: Number(behind.stream_time),
     windowStart: Number(behind.window_start),
     windowEnd: Number(behind.window_end),
-    sourceLsn: lsns.reduce((a, b) => (b < a ? b : a)),
+    sourceLsn: lsn,
     complete: stamped.length === partitions && places.every(({ fields }) => Object.keys(fields).length > 0),
   };
 }
