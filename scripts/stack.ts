@@ -38,7 +38,7 @@ async function supervise(services?: readonly Service[]): Promise<void> {
   const stopping = new AbortController();
   // Handlers first: a signal during the start must not end us half-way.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort());
-  const stack = await startStack({ ...place, services, onEvent: printEvent });
+  const stack = await startStack({ ...place, services, onEvent: printEvent, signal: stopping.signal });
   console.log('ready');
   const alive = setInterval(() => undefined, 60_000);
   if (!stopping.signal.aborted) await new Promise((done) => stopping.signal.addEventListener('abort', done));

@@ -78,7 +78,7 @@ async function runMaven(target: string, onProgress: (line: string) => void): Pro
       for (const line of chunk.toString('utf8').split('\n')) {
         if (line.includes('Downloaded from')) {
           downloaded += 1;
-          if (downloaded % 10 === 0) onProgress(`Maven: ${downloaded} files`);
+          if (downloaded % 50 === 0) onProgress(`Maven: ${downloaded} files`);
         } else if (line.trim() !== '' && !line.includes('Downloading from')) {
           tail.push(line);
           if (tail.length > 20) tail.shift();

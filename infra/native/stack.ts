@@ -44,6 +44,8 @@ export interface StackOptions {
   /** Only these servers (and no check that what they need is among them). */
   readonly services?: readonly Service[];
   readonly onEvent?: (event: StackEvent) => void;
+  /** Aborted while the stack comes up, what is up is stopped and `startStack` throws INTERRUPTED; later it does nothing. */
+  readonly signal?: AbortSignal;
 }
 
 export interface Stack {
@@ -70,9 +72,10 @@ const lockOf = (home: string) => join(home, 'stack.lock');
 
 /**
  * Brings the servers up, all at the same time, and keeps them up. When the calling process ends in any way, so do they.
- * Throws StackError: ALREADY_RUNNING, DISK_FULL, PORT_TAKEN, TOOL_MISSING, JARS_UNRESOLVED, SERVICE_FAILED.
+ * Throws StackError: ALREADY_RUNNING, DISK_FULL, PORT_TAKEN, TOOL_MISSING, JARS_UNRESOLVED, SERVICE_FAILED, INTERRUPTED.
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
+  const { signal } = options;
   const home = resolve(options.home);
   const say = (text: string) => options.onEvent?.({ kind: 'progress', text });
   const servers = (options.services ?? SERVICES).map((service) => SERVERS[service]);
@@ -84,14 +87,22 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await endLeftovers(home);
     await checkPorts(layout, servers);
     const place: Place = { ...layout, ...(await findPrograms(servers, say)) };
+    if (signal?.aborted === true) throw new Error('interrupted');
     const reaper = startReaper(lockOf(home));
     undo.push(() => reaper.close());
     const running = new RunningStack(place, servers, reaper, options.onEvent ?? (() => undefined), release);
     undo.push(() => running.stop());
-    await running.start();
+    const interrupt = () => void running.stop();
+    signal?.addEventListener('abort', interrupt);
+    try {
+      await running.start();
+    } finally {
+      signal?.removeEventListener('abort', interrupt);
+    }
     return running;
   } catch (error) {
     for (const step of undo.reverse()) await step();
+    if (signal?.aborted === true) throw new StackError('INTERRUPTED', 'Interrupted.', 'Start it again.', error);
     throw error;
   }
 }
@@ -144,6 +155,7 @@ class RunningStack implements Stack {
     writeEnvironment(this.home, this.env);
     const started = this.#servers.map(async (server) => {
       await server.prepare(this.#place);
+      if (this.#stopped !== null) throw new Error('stopped while starting');
       const process = new SupervisedProcess(server.spec(this.#place), this.#reaper, (status) => this.#changed(status));
       this.#processes.set(server.service, process);
       await process.start();

@@ -1,0 +1,178 @@
+/** `npm start`: servers, deployment, workers, sample traffic, and one live screen. */
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, StackError } from '../infra/native/error.ts';
+import { stackPlace } from '../infra/native/layout.ts';
+import type { ProcessStatus } from '../infra/native/process.ts';
+import { WORKER_NAMES } from '../pipelines/engagement/workers.ts';
+import { BoardReader } from './start/board.ts';
+import { Children } from './start/children.ts';
+import { deploy } from './start/deploy.ts';
+import { startDocker } from './start/docker.ts';
+import { finish, type Summary } from './start/finish.ts';
+import { Gatherer } from './start/gather.ts';
+import { parseOptions, type StartOptions } from './start/options.ts';
+import { render, summaryLine } from './start/screen.ts';
+import { type Servers, startNative } from './start/servers.ts';
+import type { ScreenState } from './start/state.ts';
+import { Terminal } from './start/terminal.ts';
+
+const SCREEN_EVERY_MS = 1_000;
+const LINE_EVERY_MS = 5_000;
+const MAX_NOTICES = 20;
+
+/** Where progress goes: with --json only the summary belongs on standard output. */
+class Reporter {
+  readonly notices: string[] = [];
+  readonly terminal: Terminal | null;
+  readonly #toStderr: boolean;
+  #drawing = false;
+
+  constructor({ json }: StartOptions) {
+    this.#toStderr = json;
+    this.terminal = !json && process.stdout.isTTY ? new Terminal(process.stdout) : null;
+  }
+
+  say(text: string): void {
+    if (this.#drawing) return;
+    if (this.#toStderr) console.error(text);
+    else console.log(text);
+  }
+
+  /** A process changed: on a terminal what is of interest becomes a notice, elsewhere every change is a line. */
+  changed({ name, state, detail }: ProcessStatus): void {
+    const line = `${name}: ${state}${detail === null || state === 'up' ? '' : ` (${detail})`}`;
+    this.say(line);
+    if (state !== 'backoff' && state !== 'failed') return;
+    this.notices.push(`${new Date().toISOString().slice(11, 19)} ${line}`);
+    if (this.notices.length > MAX_NOTICES) this.notices.shift();
+  }
+
+  draw(state: ScreenState): void {
+    if (this.terminal === null) {
+      this.say(summaryLine(state));
+      return;
+    }
+    this.#drawing = true;
+    this.terminal.draw(render(state, { ...this.terminal.size, color: true }));
+  }
+
+  /** Back to plain lines. */
+  end(): void {
+    this.#drawing = false;
+    this.terminal?.close();
+  }
+}
+
+/** Aborts on the first signal, or when who started us is gone; a second signal does not wait: the reapers clean up. */
+function stopSignal(reporter: Reporter): AbortSignal {
+  const stopping = new AbortController();
+  const stop = () => {
+    if (stopping.signal.aborted) process.exit(130);
+    stopping.abort();
+    reporter.end();
+    reporter.say('Stopping …');
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent && !stopping.signal.aborted) stop();
+  }, 1_000).unref();
+  return stopping.signal;
+}
+
+interface Running {
+  readonly servers: Servers;
+  readonly children: Children;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+async function watch(
+  running: Running,
+  options: StartOptions,
+  reporter: Reporter,
+  signal: AbortSignal,
+): Promise<Summary | null> {
+  const { servers, children, env } = running;
+  const board = new BoardReader(servers.env.SLUICE_REDIS_URL ?? '');
+  const logs = join(servers.env.SLUICE_HOME ?? '', 'logs');
+  const gatherer = new Gatherer({
+    servers,
+    children,
+    board,
+    rate: options.rate,
+    logs,
+    notices: () => reporter.notices,
+  });
+  const endsAt = options.forSeconds === null ? Number.POSITIVE_INFINITY : Date.now() + options.forSeconds * 1_000;
+  const everyMs = reporter.terminal === null ? LINE_EVERY_MS : SCREEN_EVERY_MS;
+  try {
+    while (!signal.aborted) {
+      const state = await gatherer.state();
+      if (signal.aborted) return null;
+      reporter.draw(state);
+      if (Date.now() >= endsAt) {
+        reporter.end();
+        reporter.say('Comparing everything with Postgres');
+        return await finish(children, state, { env, signal });
+      }
+      await delay(Math.min(everyMs, Math.max(0, endsAt - Date.now())), undefined, { signal }).catch(() => undefined);
+    }
+    return null;
+  } finally {
+    board.close();
+  }
+}
+
+function report(summary: Summary, json: boolean): void {
+  if (json) console.log(JSON.stringify(summary));
+  else {
+    for (const problem of summary.problems) console.log(problem);
+    console.log(`healthy: ${summary.healthy ? 'yes' : 'no'}, compared with Postgres: ${summary.reconcile}`);
+    if (summary.reconcile !== 'equal') console.log(summary.details);
+  }
+  process.exitCode = summary.ok ? 0 : 1;
+}
+
+async function main(): Promise<void> {
+  const options = parseOptions(process.argv.slice(2));
+  const reporter = new Reporter(options);
+  const signal = stopSignal(reporter);
+  const say = (text: string) => reporter.say(text);
+  const onChange = (status: ProcessStatus) => reporter.changed(status);
+  const undo: (() => Promise<void>)[] = [];
+  let summary: Summary | null = null;
+  try {
+    const start = options.docker ? startDocker : startNative;
+    const servers = await start({ ...stackPlace(process.env), signal, say, onChange });
+    undo.push(() => servers.stop());
+    const env = { ...process.env, ...servers.env };
+    await deploy({ env, signal, say });
+    const workers = WORKER_NAMES.filter((name) => name !== 'engagement.mirror' || env.SLUICE_MIRROR_KAFKA_BROKERS);
+    const home = servers.env.SLUICE_HOME ?? '';
+    const children = new Children({ home, env, metricsPort: servers.metricsPort, workers, onChange });
+    undo.push(() => children.stop());
+    await children.startWorkers();
+    if (options.rate !== null) await children.startTraffic(options.rate);
+    summary = await watch({ servers, children, env }, options, reporter, signal);
+  } catch (error) {
+    // What fails because we are stopping is no news.
+    if (!signal.aborted) throw error;
+  } finally {
+    reporter.end();
+    for (const step of undo.reverse()) await step().catch((error: unknown) => say(describe(error)));
+  }
+  if (summary !== null) return report(summary, options.json);
+  if (options.forSeconds !== null)
+    throw new StackError('INTERRUPTED', 'Interrupted before the end.', 'Start it again.');
+  say('Stopped.');
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error(describe(error));
+  process.exitCode = 1;
+}
+// Whatever a library left open must not hold the terminal; the exit code is set above.
+process.exit();

@@ -1,0 +1,150 @@
+/** The live screen as text: a pure function of the state. */
+import { type Board, isHealthy, type ProcessRow, type ScreenState } from './state.ts';
+
+const WIDEST = 100;
+const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;
+type Style = keyof typeof CODES;
+type Paint = (style: Style, text: string) => string;
+
+export interface RenderOptions {
+  readonly columns: number;
+  readonly rows: number;
+  readonly color: boolean;
+}
+
+/** The lines of the screen, none wider than the terminal, no more of them than it has rows. */
+export function render(state: ScreenState, options: RenderOptions): readonly string[] {
+  const width = Math.min(options.columns, WIDEST);
+  const paint: Paint = (style, text) => (options.color ? `\x1b[${CODES[style]}m${text}\x1b[0m` : text);
+  const lines = [
+    ...header(state, width, paint),
+    '',
+    ...processTable(state.rows, width, paint),
+    '',
+    ...boardLines(state.board, width, paint),
+    '',
+    ...state.connections.map(
+      ({ name, try: command }) => `  ${paint('cyan', name.padEnd(11))}${cut(command, width - 13)}`,
+    ),
+    '',
+    paint('dim', cut(`  Logs: ${state.logs}    Ctrl-C stops everything.`, width)),
+    ...state.notices.slice(-3).map((notice) => paint('yellow', cut(`  ${notice}`, width))),
+  ];
+  return lines.slice(0, Math.max(1, options.rows));
+}
+
+function header(state: ScreenState, width: number, paint: Paint): readonly string[] {
+  const healthy = state.rows.length > 0 && state.rows.every(isHealthy);
+  const health = healthy ? 'all healthy' : `${state.rows.filter((row) => !isHealthy(row)).length} not healthy`;
+  const traffic = state.rate === null ? 'no traffic' : `traffic ${count(state.rate)} events/s`;
+  const left = `  Sluice   up ${duration(state.upSeconds)}   ${traffic}`;
+  const gap = ' '.repeat(Math.max(2, width - left.length - health.length));
+  return [`${paint('bold', left)}${gap}${paint(healthy ? 'green' : 'yellow', health)}`];
+}
+
+interface Column {
+  readonly title: string;
+  readonly width: number;
+  readonly value: (row: ProcessRow) => string;
+}
+
+/** 2 + 27 + 11 + 8 + 8 + 10 + 9 + 9 + 7 + 9 = 100 columns; a narrower terminal loses the last ones. */
+const COLUMNS: readonly Column[] = [
+  { title: 'health', width: 11, value: healthWord },
+  { title: 'pid', width: 8, value: ({ pid }) => (pid === null ? '–' : String(pid)) },
+  { title: 'cpu', width: 8, value: ({ cpuPercent }) => (cpuPercent === null ? '–' : `${cpuPercent.toFixed(0)} %`) },
+  { title: 'memory', width: 10, value: ({ memoryMiB }) => (memoryMiB === null ? '–' : `${memoryMiB.toFixed(0)} MiB`) },
+  { title: 'restarts', width: 9, value: ({ restarts }) => (restarts === 0 ? '–' : String(restarts)) },
+  { title: 'events/s', width: 9, value: ({ figures }) => count(figures?.recordsPerSecond) },
+  { title: 'lag', width: 7, value: ({ figures }) => count(figures?.lagRecords) },
+  { title: 'fresh', width: 9, value: ({ figures }) => seconds(figures?.freshnessSeconds) },
+];
+const NAME_WIDTH = 27;
+
+function processTable(rows: readonly ProcessRow[], width: number, paint: Paint): readonly string[] {
+  const shown = COLUMNS.filter((_, index) => {
+    const used = COLUMNS.slice(0, index + 1).reduce((sum, column) => sum + column.width, 2 + NAME_WIDTH);
+    return used <= width;
+  });
+  const line = (name: string, cell: (column: Column) => string) =>
+    `  ${cut(name, NAME_WIDTH).padEnd(NAME_WIDTH)}${shown.map(cell).join('')}`;
+  return [
+    paint(
+      'dim',
+      line('process', ({ title, width: size }) => title.padStart(size)),
+    ),
+    ...rows.map((row) =>
+      line(row.name, (column) => {
+        const text = cut(column.value(row), column.width - 1).padStart(column.width);
+        return column.title === 'health' ? paint(healthStyle(row), text) : text;
+      }),
+    ),
+  ];
+}
+
+function healthWord(row: ProcessRow): string {
+  if (row.state !== 'up') return row.state;
+  if (row.ready === null) return 'up';
+  return row.ready.ok ? 'ready' : 'not ready';
+}
+
+function healthStyle(row: ProcessRow): Style {
+  if (row.state === 'failed') return 'red';
+  return isHealthy(row) ? 'green' : 'yellow';
+}
+
+function boardLines(board: Board, width: number, paint: Paint): readonly string[] {
+  const asOf = board.asOfMs === null ? '' : ` as of ${new Date(board.asOfMs).toISOString().slice(11, 19)} UTC`;
+  const title = paint('bold', `  Most events in the last 10 minutes${asOf}`);
+  if (board.entries.length === 0) return [title, paint('dim', '  nothing yet')];
+  const most = Math.max(...board.entries.map(({ events }) => events));
+  const barWidth = Math.max(0, Math.min(30, width - 65));
+  return [
+    title,
+    ...board.entries.map(({ title: name, events }, index) => {
+      const bar = '▇'.repeat(most > 0 ? Math.max(1, Math.round((events / most) * barWidth)) : 0).slice(0, barWidth);
+      return `  ${index + 1}  ${cut(name, 45).padEnd(45)}${count(events).padStart(10)}  ${paint('cyan', bar)}`;
+    }),
+  ];
+}
+
+/** One calm line for a log file instead of a screen. */
+export function summaryLine(state: ScreenState): string {
+  const unhealthy = state.rows.filter((row) => !isHealthy(row)).map((row) => `${row.name} ${healthWord(row)}`);
+  const workers = state.rows.flatMap(({ name, figures }) =>
+    figures === null ? [] : [`${name} ${count(figures.recordsPerSecond)}/s lag ${count(figures.lagRecords)}`],
+  );
+  const top = state.board.entries[0];
+  const parts = [
+    `up ${duration(state.upSeconds)}`,
+    unhealthy.length === 0 ? 'all healthy' : `not healthy: ${unhealthy.join(', ')}`,
+    ...workers,
+    top === undefined ? 'board empty' : `top "${top.title}" ${count(top.events)}`,
+  ];
+  return parts.join(' | ');
+}
+
+/** Cuts a text that is too long, and says so; control characters never reach the terminal. */
+function cut(text: string, width: number): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
+  const clean = text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, ' ');
+  const letters = [...clean];
+  return letters.length <= width ? clean : `${letters.slice(0, Math.max(0, width - 1)).join('')}…`;
+}
+
+function count(value: number | null | undefined): string {
+  if (value === null || value === undefined) return '–';
+  return Math.round(value).toLocaleString('en-US');
+}
+
+function seconds(value: number | null | undefined): string {
+  if (value === null || value === undefined) return '–';
+  return value < 100 ? `${value.toFixed(1)} s` : duration(value);
+}
+
+function duration(value: number): string {
+  const whole = Math.floor(value);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3_600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3_600)} h ${Math.floor((whole % 3_600) / 60)} min`;
+}
