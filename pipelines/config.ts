@@ -37,6 +37,7 @@ const schema = z.object({
   SLUICE_CLICKHOUSE_GATHER_MS: int(500),
   SLUICE_REDIS_GATHER_MS: int(50),
   SLUICE_CHECKPOINT_MS: int(10_000).describe('how often the leaderboard writes its changed state to the changelog'),
+  SLUICE_SESSION_TIMEOUT_MS: int(10_000, 6_000).describe('after how long a silent worker loses its partitions'),
   SLUICE_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
 });
 

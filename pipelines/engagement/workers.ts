@@ -8,6 +8,7 @@
 import type { Logger } from 'pino';
 import { KafkaClient } from '../../connectors/kafka/client.ts';
 import { mirrorSink } from '../../connectors/kafka/mirror.ts';
+import { redisSink } from '../../connectors/redis/sink.ts';
 import { RegistryClient } from '../../connectors/registry/client.ts';
 import type { FramedDecoder } from '../../engine/avro/framed-decoder.ts';
 import { SluiceError } from '../../engine/errors.ts';
@@ -15,14 +16,17 @@ import type { LogClient, LogRecord } from '../../engine/log.ts';
 import { sinkWorker } from '../../engine/sink-worker.ts';
 import { type RunnableWorker, stageWorker } from '../../engine/stage-worker.ts';
 import { VersionedTable } from '../../engine/versioned-table.ts';
+import type { LeaderboardRecord } from '../../schemas/engagement/leaderboard-record.ts';
 import { SUBJECTS, type Subject, schemaText } from '../../schemas/subjects.ts';
 import { type Config, clickHouseConfig, kafkaOptions } from '../config.ts';
 import { engagementClickHouseSink } from './clickhouse-rows.ts';
 import { contentChangeDecoder, engagementChangeDecoder, heartbeatDecoder } from './codec/cdc.ts';
 import { changeDecoder, leaderboardChangeDecoder } from './codec/change.ts';
+import { leaderboardDecoder } from './codec/leaderboard.ts';
 import { type ContentVersion, contentVersion, enrichStage } from './enrich.ts';
 import { leaderboardStage } from './leaderboard-stage.ts';
-import { CDC_CONTENT, CDC_HEARTBEAT, CHANGES, DLQ, EVENTS_V1 } from './topics.ts';
+import { ENGAGEMENT_LEADERBOARDS, mapLeaderboardRecord } from './redis-boards.ts';
+import { CDC_CONTENT, CDC_HEARTBEAT, CHANGES, DLQ, EVENTS_V1, LEADERBOARDS } from './topics.ts';
 
 interface Environment {
   readonly config: Config;
@@ -132,6 +136,34 @@ async function clickHouse({ config, client, logger, registry }: Environment): Pr
   });
 }
 
+async function redis({ config, client, logger, registry }: Environment): Promise<RunnableWorker> {
+  const decoder = leaderboardDecoder(registry);
+  const name = 'engagement.sink.redis';
+  return sinkWorker({
+    definition: {
+      name,
+      input: LEADERBOARDS,
+      dlq: DLQ,
+      sink: redisSink<LeaderboardRecord>({
+        name,
+        redis: { url: config.SLUICE_REDIS_URL },
+        leaderboards: ENGAGEMENT_LEADERBOARDS,
+        map: mapLeaderboardRecord,
+        partitions: config.SLUICE_PARTITIONS,
+      }),
+      prepare: preparing(decoder),
+      decode: (value) => decoder.decode(value),
+      streamTimeMs: ({ body }) => (body.kind === 'LeaderboardAsOf' ? body.stream_time : 0),
+      generation: config.SLUICE_GENERATION,
+      maxRecords: 20_000,
+    },
+    client,
+    logger,
+    gatherMs: config.SLUICE_REDIS_GATHER_MS,
+    gatherBytes: GATHER_BYTES,
+  });
+}
+
 /** The public contract on another cluster, where there is one (SLUICE_MIRROR_KAFKA_BROKERS). */
 async function mirror({ config, client, logger }: Environment): Promise<RunnableWorker> {
   const name = 'engagement.mirror';
@@ -169,6 +201,7 @@ const WORKERS: Readonly<Record<string, (environment: Environment) => Promise<Run
   'engagement.enrich': enrich,
   'engagement.leaderboard': leaderboard,
   'engagement.sink.clickhouse': clickHouse,
+  'engagement.sink.redis': redis,
   'engagement.mirror': mirror,
 };
 
@@ -176,7 +209,8 @@ export const WORKER_NAMES: readonly string[] = Object.keys(WORKERS);
 
 /** Builds a worker; nothing runs yet. `name` is one of `WORKER_NAMES`. */
 export async function createWorker(name: string, config: Config, logger: Logger): Promise<RunnableWorker> {
-  const client = new KafkaClient(kafkaOptions(config, name));
+  const sessionTimeoutMs = config.SLUICE_SESSION_TIMEOUT_MS;
+  const client = new KafkaClient({ ...kafkaOptions(config, name), sessionTimeoutMs });
   const registry = new RegistryClient({ url: config.SLUICE_REGISTRY_URL });
   return await WORKERS[name]!({ config, logger, client, registry });
 }

@@ -1,0 +1,80 @@
+/** The whole of Sluice for an end-to-end test: servers, deployment, workers as supervised processes, traffic, reconcile. */
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Stack, startStack } from '../../infra/native/stack.ts';
+import { Children, type WorkerChild } from '../../scripts/start/children.ts';
+import { deploy } from '../../scripts/start/deploy.ts';
+import { mustRun, runScript, type TaskResult } from '../../scripts/start/task.ts';
+import { freePortBase } from './ports.ts';
+
+export interface Pipeline {
+  readonly stack: Stack;
+  readonly env: NodeJS.ProcessEnv;
+  /** All worker processes; the instances of one worker have the same name. */
+  readonly workers: readonly WorkerChild[];
+  /** Runs the generator to its end. */
+  generate(...args: readonly string[]): Promise<string>;
+  /** Runs a script, whatever its exit code. */
+  script(name: string, ...args: readonly string[]): Promise<TaskResult>;
+  /** Runs reconcile and gives back what it found; the last line of its output is JSON. */
+  reconcile(): Promise<{
+    readonly code: number;
+    readonly report: { readonly result: string };
+    readonly output: string;
+  }>;
+  stop(): Promise<void>;
+}
+
+const WORKERS = ['engagement.enrich', 'engagement.leaderboard', 'engagement.sink.clickhouse', 'engagement.sink.redis'];
+const SCRIPT_MS = 240_000;
+
+/** Starts everything with `instances` processes of each worker. Sessions end quickly, so that a lost member is noticed soon. */
+export async function startPipeline(options: { readonly instances: number }): Promise<Pipeline> {
+  const home = mkdtempSync(join(tmpdir(), 'sluice-e2e-'));
+  const portBase = await freePortBase();
+  const stack = await startStack({ home, portBase });
+  const env: NodeJS.ProcessEnv = { ...process.env, ...stack.env, SLUICE_SESSION_TIMEOUT_MS: '6000' };
+  const sets: Children[] = [];
+  const stop = async () => {
+    await Promise.all(sets.map((children) => children.stop()));
+    await stack.stop({ remove: true });
+  };
+  try {
+    const signal = AbortSignal.timeout(SCRIPT_MS);
+    await deploy({ env, signal, say: () => {} });
+    for (let instance = 0; instance < options.instances; instance++) {
+      const children = new Children({
+        home: join(home, `instance-${instance}`),
+        // Each instance has its own folder of local stores, as on a machine of its own.
+        env: { ...env, SLUICE_STATE_DIR: join(home, `instance-${instance}`, 'state') },
+        metricsPort: await freePortBase(),
+        workers: WORKERS,
+        onChange: () => {},
+      });
+      sets.push(children);
+      await children.startWorkers();
+    }
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const run = { env, timeoutMs: SCRIPT_MS };
+  return {
+    stack,
+    env,
+    workers: sets.flatMap((children) => children.workers),
+    generate: async (...args) => await mustRun('generate.ts', args, run),
+    script: async (name, ...args) => await runScript(name, args, run),
+    reconcile: async () => {
+      const { code, output } = await runScript('reconcile.ts', ['--json', '--deadline', '120'], run);
+      const last = output
+        .trim()
+        .split('\n')
+        .findLast((line) => line.startsWith('{'));
+      const report = last === undefined ? { result: 'no report' } : (JSON.parse(last) as { result: string });
+      return { code, report, output };
+    },
+    stop,
+  };
+}
