@@ -11,13 +11,9 @@ import {
   SLOT_NAME,
 } from '../connectors/debezium/config.ts';
 import { ConnectApi } from '../connectors/debezium/connect-api.ts';
-import {
-  checkPartitionCount,
-  describeStatus,
-  failureOf,
-  isRunning,
-  registerConnector,
-} from '../connectors/debezium/register.ts';
+import { checkPartitionCount } from '../connectors/debezium/partitions.ts';
+import { registerConnector } from '../connectors/debezium/register.ts';
+import { describeStatus, failureOf, isRunning } from '../connectors/debezium/status.ts';
 import { KafkaClient } from '../connectors/kafka/client.ts';
 import { PostgresPool } from '../connectors/postgres/pool.ts';
 import { SluiceError } from '../engine/errors.ts';

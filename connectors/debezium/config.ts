@@ -14,6 +14,8 @@ export const PUBLICATION = 'sluice';
 /** Where the routing transform keeps the partition count that it computes with. */
 export const PARTITION_COUNT_KEY = 'transforms.route.partition.topic.num';
 
+const NOTIFICATION_CHANNELS_KEY = 'notification.enabled.channels';
+
 /** Dimensions first: a snapshot reads tables in this order. */
 const CAPTURED_TABLES = ['public.content', EVENT_TABLE, 'public.sluice_heartbeat'];
 
@@ -55,6 +57,11 @@ export function connectorConfig(options: ConnectorOptions): ConnectorConfig {
     ...converter('key', options.registryUrl),
     ...converter('value', options.registryUrl),
   };
+}
+
+/** The same, silent: for the first snapshot (see `registerConnector`). */
+export function withoutNotifications(config: ConnectorConfig): ConnectorConfig {
+  return Object.fromEntries(Object.entries(config).filter(([key]) => key !== NOTIFICATION_CHANNELS_KEY));
 }
 
 function database({ postgres }: ConnectorOptions): ConnectorConfig {
@@ -111,7 +118,7 @@ function capture(options: ConnectorOptions): ConnectorConfig {
     'topic.heartbeat.prefix': 'heartbeat',
     'signal.data.collection': SIGNAL_TABLE,
     'signal.enabled.channels': 'source',
-    'notification.enabled.channels': 'sink',
+    [NOTIFICATION_CHANNELS_KEY]: 'sink',
     'notification.sink.topic.name': NOTIFICATION_TOPIC,
     'incremental.snapshot.chunk.size': String(options.snapshotChunkRows ?? 2_048),
     // Each chunk takes its mark away again: the signal table does not grow.

@@ -15,6 +15,11 @@ export type ConnectorState = z.infer<typeof state>;
 export type ConnectorStatus = z.infer<typeof statusSchema>;
 
 const configSchema = z.record(z.string(), z.string());
+/** The one source partition of a Debezium connector for Postgres. */
+const offsetsSchema = z.object({
+  offsets: z.array(z.object({ offset: z.record(z.string(), z.unknown()).nullable() })),
+});
+
 const errorSchema = z.object({ message: z.string() });
 
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -62,6 +67,16 @@ export class ConnectApi {
       doing: `read the status of ${name}`,
     });
     return answer.kind === 'absent' ? null : statusSchema.parse(answer.body);
+  }
+
+  /** The stored offset as Debezium wrote it, or null when there is none. */
+  async offset(name: string): Promise<Readonly<Record<string, unknown>> | null> {
+    const answer = await this.#call({
+      method: 'GET',
+      path: `${path(name)}/offsets`,
+      doing: `read the offsets of ${name}`,
+    });
+    return answer.kind === 'absent' ? null : (offsetsSchema.parse(answer.body).offsets[0]?.offset ?? null);
   }
 
   /** Starts what has failed again; what runs is left alone. */

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { connectorConfig } from '../../../connectors/debezium/config.ts';
 import type { ConnectorStatus } from '../../../connectors/debezium/connect-api.ts';
 import { connectStatusError, connectUnreachable } from '../../../connectors/debezium/errors.ts';
-import { checkPartitionCount, describeStatus, failureOf, isRunning } from '../../../connectors/debezium/register.ts';
+import { checkPartitionCount } from '../../../connectors/debezium/partitions.ts';
+import { describeStatus, failureOf, isRunning } from '../../../connectors/debezium/status.ts';
 
 const status = (...tasks: ConnectorStatus['tasks']): ConnectorStatus => ({
   name: 'c',
