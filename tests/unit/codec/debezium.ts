@@ -42,6 +42,8 @@ const source = {
     { name: 'txId', ...optional('long') },
     { name: 'lsn', ...optional('long') },
     { name: 'xmin', ...optional('long') },
+    { name: 'origin', ...optional('string') },
+    { name: 'origin_lsn', ...optional('long') },
   ],
   'connect.name': 'io.debezium.connector.postgresql.Source',
 };
@@ -162,4 +164,6 @@ export const plainSource = {
   txId: { long: 771n },
   lsn: { long: 26_738_368n },
   xmin: null,
+  origin: null,
+  origin_lsn: null,
 };
