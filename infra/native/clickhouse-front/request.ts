@@ -125,7 +125,8 @@ export async function readBody(req: IncomingMessage, maxBytes: number): Promise<
   const source = decoded(req);
   if (source !== req) req.on('error', (error) => source.destroy(error));
   try {
-    for await (const chunk of source) {
+    // Left open when it is too long, so that the answer still reaches the client.
+    for await (const chunk of source.iterator({ destroyOnReturn: false })) {
       total += chunk.length;
       if (total > maxBytes) throw new FrontError(CODES.QUERY_IS_TOO_LARGE, `Body is larger than ${maxBytes} bytes`);
       chunks.push(chunk);

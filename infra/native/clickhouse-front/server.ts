@@ -104,6 +104,9 @@ export async function serve(engine: Engine, options: FrontOptions): Promise<Fron
       }
       await answer(engine, options, req, res);
     } catch (error) {
+      // A body that was not read to its end would be taken for the next request.
+      if (!req.complete && !res.headersSent) res.setHeader('Connection', 'close');
+      req.unpipe();
       req.resume();
       sendFailure(res, error);
     } finally {

@@ -1,0 +1,55 @@
+import { ClickHouseError } from '@clickhouse/client';
+import { describe, expect, it } from 'vitest';
+import { clickHouseError } from '../../../connectors/clickhouse/errors.ts';
+import { SluiceError } from '../../../engine/errors.ts';
+
+const vendor = (code: number, type: string) =>
+  new ClickHouseError({ message: 'said the server', code: String(code), type });
+
+describe('clickHouseError', () => {
+  it.each([
+    [252, 'TOO_MANY_PARTS', 'retry'],
+    [241, 'MEMORY_LIMIT_EXCEEDED', 'retry'],
+    [242, 'TABLE_IS_READ_ONLY', 'retry'],
+    [159, 'TIMEOUT_EXCEEDED', 'retry'],
+    [469, 'VIOLATED_CONSTRAINT', 'retry'],
+    [53, 'TYPE_MISMATCH', 'dead-letter'],
+    [27, 'CANNOT_PARSE_INPUT_ASSERTION_FAILED', 'dead-letter'],
+    [376, 'CANNOT_PARSE_UUID', 'dead-letter'],
+    [60, 'UNKNOWN_TABLE', 'fatal'],
+    [516, 'AUTHENTICATION_FAILED', 'fatal'],
+  ])('code %i is %s: %s', (code, type, action) => {
+    const error = clickHouseError(vendor(code, type), 'insert');
+    expect(error).toMatchObject({ code: `CLICKHOUSE_${type}`, action });
+    expect(error.message).toBe(`Could not insert: said the server [${code}]`);
+  });
+
+  it('does not take one code for another that begins alike', () => {
+    expect(clickHouseError(vendor(530, 'CANNOT_CONNECT_RABBITMQ'), 'insert')).toMatchObject({
+      code: 'CLICKHOUSE_CANNOT_CONNECT_RABBITMQ',
+      action: 'reconnect',
+    });
+  });
+
+  it('retries what the network did', () => {
+    for (const code of ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND']) {
+      expect(clickHouseError(Object.assign(new Error('x'), { code }), 'insert').action).toBe('retry');
+    }
+    for (const message of ['Timeout error.', 'socket hang up']) {
+      expect(clickHouseError(new Error(message), 'insert')).toMatchObject({
+        code: 'CLICKHOUSE_CONNECTION_LOST',
+        action: 'retry',
+      });
+    }
+  });
+
+  it('starts afresh after what nobody knows, and leaves a decided error alone', () => {
+    expect(clickHouseError(new Error('odd'), 'insert')).toMatchObject({
+      code: 'CLICKHOUSE_UNKNOWN',
+      action: 'reconnect',
+    });
+    expect(clickHouseError('text', 'insert').message).toBe('Could not insert: text');
+    const own = new SluiceError('own', { code: 'OWN', action: 'fatal' });
+    expect(clickHouseError(own, 'insert')).toBe(own);
+  });
+});

@@ -1,0 +1,98 @@
+/** The same files serve one node and a replicated cluster. No cluster is at hand: its statements are checked as text. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { renderMigration } from '../../../connectors/clickhouse/render.ts';
+
+const DIRECTORY = fileURLToPath(new URL('../../../sql/clickhouse', import.meta.url));
+const FILES = readdirSync(DIRECTORY)
+  .filter((name) => name.endsWith('.sql'))
+  .map((name) => readFileSync(join(DIRECTORY, name), 'utf8'));
+
+const render = (name?: string) =>
+  FILES.flatMap((text) => renderMigration(text, name === undefined ? undefined : { name }).statements);
+
+const nameOf = (statement: string) =>
+  /^CREATE (?:TABLE IF NOT EXISTS|MATERIALIZED VIEW IF NOT EXISTS|OR REPLACE VIEW) (\w+)/.exec(statement)?.[1] ?? '';
+const isTable = (statement: string) => statement.startsWith('CREATE TABLE');
+const isDistributed = (statement: string) => /ENGINE = Distributed/.test(statement);
+
+describe('one node', () => {
+  it('has no trace of a cluster', () => {
+    const text = render().join('\n');
+    expect(text).not.toMatch(/ON CLUSTER|Replicated|Distributed|_local\b|[{}]/);
+    expect(text).toContain('non_replicated_deduplication_window = 10000');
+  });
+});
+
+describe('a cluster', () => {
+  const statements = render('sluice');
+  const created = new Set(statements.map(nameOf));
+
+  it('makes everything on all nodes', () => {
+    expect(statements.length).toBeGreaterThan(render().length);
+    for (const statement of statements) expect(statement).toMatch(/^CREATE [\w ]+ ON CLUSTER 'sluice'/);
+    expect(statements.join('\n')).not.toMatch(/[{}]/);
+  });
+
+  it('replicates every table that holds rows, with a window of tokens that outlasts an outage', () => {
+    const tables = statements.filter((statement) => isTable(statement) && !isDistributed(statement));
+    expect(tables.length).toBeGreaterThan(5);
+    for (const statement of tables) {
+      expect(nameOf(statement)).toMatch(/_local$/);
+      expect(statement).toMatch(/ENGINE = Replicated\w*MergeTree/);
+      expect(statement).not.toContain('non_replicated');
+      if (nameOf(statement) === 'sluice_progress_local') continue;
+      expect(statement).toContain('replicated_deduplication_window = 10000');
+      expect(statement).toContain('replicated_deduplication_window_seconds = 604800');
+    }
+  });
+
+  it('puts a Distributed table of the plain name over each of them', () => {
+    const local = statements.filter((one) => isTable(one) && !isDistributed(one)).map(nameOf);
+    const over = statements.filter(isDistributed);
+    expect(over.map((one) => `${nameOf(one)}_local`).sort()).toEqual([...local].sort());
+    for (const one of over) {
+      const engine = /Distributed\('sluice', currentDatabase\(\), (\w+), (.+)\)$/.exec(one);
+      expect(engine?.[1]).toBe(`${nameOf(one)}_local`);
+      expect(engine?.[2]).toMatch(/^cityHash64\(.+\)$/);
+    }
+  });
+
+  it('feeds local tables from the local log, so that a row and what is made of it stay on one shard', () => {
+    const feeds = statements.filter((one) => one.startsWith('CREATE MATERIALIZED VIEW'));
+    expect(feeds).toHaveLength(5);
+    for (const feed of feeds) {
+      expect(feed).toMatch(/TO \w+_local AS/);
+      for (const [, source] of feed.matchAll(/\bFROM (\w+)/g)) expect(source).toBe('engagement_changes_local');
+    }
+    const keys = statements.filter((one) => isDistributed(one) && nameOf(one).startsWith('engagement_'));
+    for (const one of keys) expect(one).toContain('cityHash64(content_id)');
+  });
+
+  it('lets analysts read whole tables, never one shard', () => {
+    for (const view of statements.filter((one) => one.startsWith('CREATE OR REPLACE VIEW'))) {
+      for (const [, source] of view.matchAll(/\b(?:FROM|JOIN) (\w+)/g)) {
+        expect(source).not.toMatch(/_local$/);
+        expect(created).toContain(source);
+      }
+    }
+  });
+});
+
+describe('renderMigration', () => {
+  it('reads what a time to live counts from', () => {
+    const text = '-- ttl: a toDateTime(x)\nCREATE TABLE {table:a} (x UInt8) ENGINE = {engine:MergeTree};\n';
+    expect(renderMigration(text)).toEqual({
+      statements: ['CREATE TABLE a (x UInt8) ENGINE = MergeTree'],
+      ttl: new Map([['a', { table: 'a', expression: 'toDateTime(x)' }]]),
+    });
+    expect(renderMigration(text, { name: 'c' }).ttl.get('a')?.table).toBe('a_local');
+  });
+
+  it('refuses an unknown placeholder and a cluster name that is no name', () => {
+    expect(() => renderMigration('SELECT {nothing:1};')).toThrow(/Unknown placeholder/);
+    expect(() => renderMigration('SELECT 1;', { name: "c' x" })).toThrow(/Bad cluster name/);
+  });
+});

@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+import {
+  microsCell,
+  millisCell,
+  nullableNumberCell,
+  nullableTextCell,
+  secondsCell,
+  textCell,
+} from '../../../connectors/clickhouse/tab-separated.ts';
+import {
+  type ChangeRow,
+  changeRows,
+  changesProgress,
+  type EventRow,
+} from '../../../pipelines/engagement/clickhouse-rows.ts';
+
+const EVENT: EventRow = {
+  event_id: 9_007_199_254_740_993n,
+  content_id: 'c',
+  user_id: 'u',
+  event_type: 'play',
+  event_ts: 1_770_000_000_000_001,
+  duration_ms: 0,
+  device: null,
+  content_slug: 'slug',
+  content_title: 'tab\there',
+  content_type: 'podcast',
+  content_length_seconds: null,
+  engagement_pct_bp: null,
+};
+
+const CHANGE: ChangeRow = { kind: 'update', lsn: 2n ** 63n, xid: 0n, commit_ts: 5, before: null, after: null };
+
+function emitted(value: ChangeRow): readonly (readonly [number, readonly string[]])[] {
+  const rows: [number, string[]][] = [];
+  changeRows({ kind: 'upsert', offset: 1n, key: null, value }, (part, cells) => rows.push([part, cells.split('\t')]));
+  return rows;
+}
+
+describe('cells', () => {
+  it('escape what would end a cell or a row', () => {
+    expect(textCell('a\tb\nc\rd\\e\0f')).toBe('a\\tb\\nc\\rd\\\\e\\0f');
+    expect(textCell('plain ünï')).toBe('plain ünï');
+  });
+
+  it('tell NULL from a text that looks like it, and from nothing', () => {
+    expect(nullableTextCell(null)).toBe('\\N');
+    expect(nullableTextCell('\\N')).toBe('\\\\N');
+    expect(nullableTextCell('')).toBe('');
+    expect(nullableNumberCell(null)).toBe('\\N');
+    expect(nullableNumberCell(0)).toBe('0');
+  });
+
+  it('write times exactly, with ten digits of seconds', () => {
+    expect(microsCell(0)).toBe('0000000000.000000');
+    expect(microsCell(1_770_000_000_000_001)).toBe('1770000000.000001');
+    // 2200-01-01, the last year there is: every microsecond is an exact number.
+    expect(microsCell(7_258_118_399_999_999)).toBe('7258118399.999999');
+    expect(millisCell(1_500_007)).toBe('0000001500.007');
+    expect(secondsCell(1_770_000_000_999)).toBe('1770000000');
+  });
+});
+
+describe('changeRows', () => {
+  it('takes off before, then adds after, with the position of the change', () => {
+    const after = { ...EVENT, duration_ms: 7 };
+    const rows = emitted({ ...CHANGE, before: EVENT, after });
+    const head = ['9007199254740993', 'c', 'u', 'play', '1770000000.000001'];
+    const middle = ['\\N', 'slug', 'tab\\there', 'podcast', '\\N', '\\N'];
+    const position = ['update', '9223372036854775808', '0', '0000000000.005'];
+    expect(rows).toEqual([
+      [-1, [...head, '0', ...middle, ...position]],
+      [1, [...head, '7', ...middle, ...position]],
+    ]);
+  });
+
+  it('writes nothing for a mark', () => {
+    expect(emitted({ ...CHANGE, kind: 'mark' })).toEqual([]);
+  });
+});
+
+describe('changesProgress', () => {
+  const record = (offset: number, value: ChangeRow) =>
+    ({ kind: 'upsert', offset: BigInt(offset), key: null, value }) as const;
+  const batch = (...values: readonly ChangeRow[]) => ({
+    topic: 't',
+    partition: 0,
+    from: 0n,
+    to: 9n,
+    generation: 1,
+    records: values.map((value, index) => record(index, value)),
+  });
+  const mark = (lsn: bigint): ChangeRow => ({ ...CHANGE, kind: 'mark', lsn, commit_ts: Number(lsn) * 10 });
+
+  it('is that of the last mark, since other changes promise nothing', () => {
+    expect(changesProgress(batch(mark(1n), mark(2n), { ...CHANGE, lsn: 99n }))).toEqual({ lsn: 2n, streamTimeMs: 20 });
+    expect(changesProgress(batch({ ...CHANGE, lsn: 99n }))).toBeNull();
+  });
+});
