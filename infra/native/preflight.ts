@@ -12,11 +12,11 @@ const MIN_FREE_BYTES = 2 * GIB;
 /** The reaper gives processes five seconds to end politely. */
 const REAPER_TIMEOUT_MS = 15_000;
 
-/** Throws DISK_FULL below 2 GiB of free space. */
-export function checkDisk(home: string): void {
+/** Throws DISK_FULL below the least free space, 2 GiB. */
+export function checkDisk(home: string, minFreeBytes = MIN_FREE_BYTES): void {
   mkdirSync(home, { recursive: true });
   const { bavail, bsize } = statfsSync(home);
-  if (bavail * bsize >= MIN_FREE_BYTES) return;
+  if (bavail * bsize >= minFreeBytes) return;
   const free = ((bavail * bsize) / GIB).toFixed(1);
   throw new StackError(
     'DISK_FULL',

@@ -169,7 +169,7 @@ class RunningStack implements Stack {
   }
 
   status(): readonly ProcessStatus[] {
-    return [...this.#processes.values()].map((process) => process.status);
+    return SERVICES.flatMap((service) => this.#processes.get(service)?.status ?? []);
   }
 
   pids(): Readonly<Record<Service, number | null>> {
@@ -223,14 +223,11 @@ class RunningStack implements Stack {
   }
 
   #record(): void {
-    const services = [...this.#processes].map(
-      ([service, process]): ServiceRecord => ({
-        ...process.status,
-        service,
-        port: this.ports[service],
-        started: holderOf(process.status.pid)?.started ?? null,
-      }),
-    );
+    const services = SERVICES.flatMap((service): readonly ServiceRecord[] => {
+      const status = this.#processes.get(service)?.status;
+      if (status === undefined) return [];
+      return [{ ...status, service, port: this.ports[service], started: holderOf(status.pid)?.started ?? null }];
+    });
     const launcher = holderOf(process.pid) ?? { pid: process.pid, started: '' };
     writeRecord(this.home, { launcher, reaper: holderOf(this.#reaper.pid), ready: this.#ready, services });
   }

@@ -52,8 +52,11 @@ const DEBIAN_PACKAGES: Readonly<Record<Tool, readonly string[]>> = {
 
 const APT_TIMEOUT_MS = 600_000;
 
-/** Installs the tool when we may: as root on a Debian. False when we may not; throws INSTALL_FAILED. */
-async function install(tool: Tool, say: (text: string) => void): Promise<boolean> {
+/** Installs a tool; false when it may not. */
+export type Install = (tool: Tool, say: (text: string) => void) => Promise<boolean>;
+
+/** Installs the tool when we may: as root on a Debian. Throws INSTALL_FAILED. */
+async function aptInstall(tool: Tool, say: (text: string) => void): Promise<boolean> {
   if (process.getuid?.() !== 0 || !existsSync('/etc/debian_version')) return false;
   say(`Installing ${tool} with apt-get`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
@@ -78,14 +81,14 @@ async function install(tool: Tool, say: (text: string) => void): Promise<boolean
 }
 
 /** A Java of version 17 or newer: JAVA_HOME first, then the PATH, then apt-get's. Throws TOOL_MISSING or TOOL_TOO_OLD. */
-export async function provideJava(say: (text: string) => void): Promise<string> {
+export async function provideJava(say: (text: string) => void, install: Install = aptInstall): Promise<string> {
   const found = findJava();
   if (found.version >= OLDEST_JAVA || !(await install('java', say))) return checked(found);
   return checked(findJava());
 }
 
 /** Maven's command. Throws TOOL_MISSING. */
-export async function provideMaven(say: (text: string) => void): Promise<string> {
+export async function provideMaven(say: (text: string) => void, install: Install = aptInstall): Promise<string> {
   const found = onPath('mvn') ?? ((await install('maven', say)) ? onPath('mvn') : undefined);
   if (found === undefined) throw new StackError('TOOL_MISSING', 'Maven (mvn) is not installed.', installHint('maven'));
   return found;

@@ -30,8 +30,12 @@ interface ProcessSummary {
   readonly deadLetters?: number;
 }
 
-/** The exit codes of `npm run reconcile`. */
-export function verdictOf(code: number): Verdict {
+/**
+ * The exit codes of `npm run reconcile`: 0 equal, 1 different, 2 could not tell. Node itself ends with 1 when a script cannot even
+ * run, so a verdict counts only together with the report.
+ */
+export function verdictOf(code: number, report: unknown): Verdict {
+  if (typeof report !== 'object') return 'unknown';
   if (code === 0) return 'equal';
   return code === 1 ? 'different' : 'unknown';
 }
@@ -68,7 +72,8 @@ export async function finish(
   const { code, output } = await runScript('reconcile.ts', ['--json'], { ...options, timeoutMs: RECONCILE_TIMEOUT_MS });
   const problems = problemsOf(last);
   const healthy = problems.length === 0 && last.rows.length > 0;
-  const reconcile = verdictOf(code);
+  const details = lastJson(output);
+  const reconcile = verdictOf(code, details);
   return {
     ok: healthy && reconcile === 'equal',
     healthy,
@@ -88,6 +93,6 @@ export async function finish(
       ]),
     ),
     top: last.board.entries,
-    details: lastJson(output),
+    details,
   };
 }
