@@ -76,12 +76,16 @@ local function apply(prefix, at)
   local fields, removes
   fields, at = take(at)
   removes, at = take(at)
-  local zadd, zrem, dels = {}, {}, {}
-  for b = 1, #boards do zadd[b], zrem[b] = {}, {} end
+  local zadd, zrem, dels, added, taken = {}, {}, {}, {}, {}
+  for b = 1, #boards do zadd[b], zrem[b], added[b], taken[b] = {}, {}, 0, #removes end
   for i = 1, #removes do
     dels[i] = prefix .. ':content:' .. removes[i]
-    for b = 1, #boards do zrem[b][#zrem[b] + 1] = removes[i] end
+    for b = 1, #boards do zrem[b][i] = removes[i] end
   end
+  -- One table for all hashes: the names stay, only the values change.
+  local hash = { 'partition', p }
+  for f = 1, #fields do hash[2 * f + 1] = fields[f] end
+  local size = 2 * #fields + 2
   local entries = tonumber(ARGV[at])
   at = at + 1
   for _ = 1, entries do
@@ -89,28 +93,32 @@ local function apply(prefix, at)
     for b = 1, #boards do
       local score = ARGV[at + b]
       if score == NULL then
-        zrem[b][#zrem[b] + 1] = member
+        taken[b] = taken[b] + 1
+        zrem[b][taken[b]] = member
       else
-        zadd[b][#zadd[b] + 1] = score
-        zadd[b][#zadd[b] + 1] = member
+        local n = added[b]
+        zadd[b][n + 1] = score
+        zadd[b][n + 2] = member
+        added[b] = n + 2
       end
     end
     at = at + #boards + 1
-    local hash, null = { 'partition', p }, {}
+    local key = prefix .. ':content:' .. member
+    local null
     for f = 1, #fields do
       local value = ARGV[at + f - 1]
       if value == NULL then
+        value = ''
+        null = null or {}
         null[#null + 1] = fields[f]
-      else
-        hash[#hash + 1] = fields[f]
-        hash[#hash + 1] = value
       end
+      hash[2 * f + 2] = value
     end
     at = at + #fields
-    local key = prefix .. ':content:' .. member
-    redis.call('HSET', key, unpack(hash))
-    if #null > 0 then redis.call('HDEL', key, unpack(null)) end
-    redis.call('EXPIRE', key, 2 * ttl)
+    local new = redis.call('HSET', key, unpack(hash, 1, size))
+    if null then redis.call('HDEL', key, unpack(null)) end
+    -- The hash of an entry that stays gets its time again by REFRESH.
+    if new > 1 then redis.call('EXPIRE', key, 2 * ttl) end
   end
   for b = 1, #boards do
     in_pieces('ZADD', prefix .. ':' .. boards[b], zadd[b])
@@ -128,50 +136,8 @@ local function stamp(prefix, key, to, pairs_of_stamp, partitions)
 end
 `;
 
-/**
- * ARGV: boards, partition, token, generation, ttl, from, to, expected ('' when none), final (1 or 0), partitions, then lists, each
- * with its length in front: the stamp (field, value, …), the names of the fields, members to remove; then the number of entries, and
- * of each the member, a score per board, a value per field (byte 0 for none).
- * Returns written, stale or lost.
- */
-export const WRITE = `${PRELUDE}${APPLY}
-local from, to, expected, final, partitions = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], ARGV[10]
-local live, gathered = fence_of(asof, p), fence_of(shadow_asof, p)
-local prefix, key, fence = base, asof, live
-if live and live.generation > generation then return 'stale' end
-if not current(live) and gathered then
-  if gathered.generation > generation then return 'stale' end
-  if current(gathered) then prefix, key, fence = shadow, shadow_asof, gathered end
-end
--- Nothing written before is right only at the very beginning, or when this writer never saw anything here.
-if not fence and (expected or from > 0) then return 'lost' end
-if current(fence) then
-  if fence.offset > to then return 'stale' end
-  if expected and fence.offset < expected then return 'lost' end
-end
--- Somebody else has asked for the position since: this writer must ask again before it goes on.
-if redis.call('HGET', owners, p) ~= token then
-  if current(fence) and fence.offset >= to then return 'stale' end
-  return 'lost'
-end
-local pairs_of_stamp, at = take(11)
-apply(prefix, at)
-if final == '1' then
-  stamp(prefix, key, ARGV[7], pairs_of_stamp, partitions)
-  redis.call('EXPIRE', owners, 2 * ttl)
-end
-return 'written'
-`;
-
-/**
- * ARGV as of WRITE, with `from` telling the first chunk (1 or 0). Gathers a partition in the shadow. With the last chunk, moves into
- * place what is complete: this partition alone when the others are in place, else all when the last of them has come.
- * Returns gathered, promoted or lost.
- */
-export const REBUILD = `${PRELUDE}${APPLY}
-local first, final, partitions = ARGV[6], ARGV[9], tonumber(ARGV[10])
-if redis.call('HGET', owners, p) ~= token then return 'lost' end
-
+/** Moves what has gathered in the shadow into place. */
+const PROMOTE = `
 -- The members of the given partitions under a prefix, per board.
 local function members(prefix, wanted)
   local found, partition_of = {}, {}
@@ -205,7 +171,7 @@ local function remove(prefix, wanted)
   end
 end
 
-local function promote(wanted)
+local function promote(wanted, partitions)
   remove(base, wanted)
   local found = members(shadow, wanted)
   for b = 1, #boards do
@@ -233,6 +199,71 @@ local function promote(wanted)
   redis.call('EXPIRE', asof, ttl)
 end
 
+-- Once this partition is in the shadow: it alone is moved when it is replaced in place, all of them when none is missing any more.
+local function settle(partitions)
+  if current(fence_of(asof, p)) then
+    promote({ [p] = true }, partitions)
+    return true
+  end
+  local wanted = {}
+  for q = 0, partitions - 1 do
+    local partition = tostring(q)
+    if not current(fence_of(asof, partition)) then
+      if not current(fence_of(shadow_asof, partition)) then return false end
+      wanted[partition] = true
+    end
+  end
+  promote(wanted, partitions)
+  redis.call('DEL', shadow_asof)
+  return true
+end
+`;
+
+/**
+ * ARGV: boards, partition, token, generation, ttl, from, to, expected ('' when none), final (1 or 0), partitions, then lists, each
+ * with its length in front: the stamp (field, value, …), the names of the fields, members to remove; then the number of entries, and
+ * of each the member, a score per board, a value per field (byte 0 for none).
+ * Returns written, stale or lost.
+ */
+export const WRITE = `${PRELUDE}${APPLY}${PROMOTE}
+local from, to, expected, final, partitions = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], ARGV[10]
+local live, gathered = fence_of(asof, p), fence_of(shadow_asof, p)
+local prefix, key, fence = base, asof, live
+if live and live.generation > generation then return 'stale' end
+if not current(live) and gathered then
+  if gathered.generation > generation then return 'stale' end
+  if current(gathered) then prefix, key, fence = shadow, shadow_asof, gathered end
+end
+-- Nothing written before is right only at the very beginning, or when this writer never saw anything here.
+if not fence and (expected or from > 0) then return 'lost' end
+if current(fence) then
+  if fence.offset > to then return 'stale' end
+  if expected and fence.offset < expected then return 'lost' end
+end
+-- Somebody else has asked for the position since: this writer must ask again before it goes on.
+if redis.call('HGET', owners, p) ~= token then
+  if current(fence) and fence.offset >= to then return 'stale' end
+  return 'lost'
+end
+local pairs_of_stamp, at = take(11)
+apply(prefix, at)
+if final == '1' then
+  stamp(prefix, key, ARGV[7], pairs_of_stamp, partitions)
+  redis.call('EXPIRE', owners, 2 * ttl)
+  if prefix == shadow then settle(tonumber(partitions)) end
+end
+return 'written'
+`;
+
+/**
+ * ARGV as of WRITE, with `from` telling the first chunk (1 or 0). Gathers a partition in the shadow. With the last chunk, moves into
+ * place what is complete: this partition alone when the others are in place, else all when the last of them has come.
+ * Returns gathered, promoted or lost.
+ */
+export const REBUILD = `${PRELUDE}${APPLY}${PROMOTE}
+local first, final, partitions = ARGV[6], ARGV[9], tonumber(ARGV[10])
+if redis.call('HGET', owners, p) ~= token then return 'lost' end
+
 if first == '1' then
   redis.call('HDEL', shadow_asof, p .. ':fence')
   remove(shadow, { [p] = true })
@@ -241,21 +272,7 @@ local pairs_of_stamp, at = take(11)
 apply(shadow, at)
 if final ~= '1' then return 'gathered' end
 stamp(shadow, shadow_asof, ARGV[7], pairs_of_stamp, partitions)
-if current(fence_of(asof, p)) then
-  promote({ [p] = true })
-  return 'promoted'
-end
-local wanted = {}
-for q = 0, partitions - 1 do
-  local partition = tostring(q)
-  if not current(fence_of(asof, partition)) then
-    if not current(fence_of(shadow_asof, partition)) then return 'gathered' end
-    wanted[partition] = true
-  end
-end
-promote(wanted)
-redis.call('DEL', shadow_asof)
-return 'promoted'
+return settle(partitions) and 'promoted' or 'gathered'
 `;
 
 /** ARGV: boards, partition, token, generation, ttl. Gives the hashes of everything that is shown their time to live again. */
