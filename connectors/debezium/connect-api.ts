@@ -11,7 +11,6 @@ const statusSchema = z.object({
   tasks: z.array(z.object({ id: z.number(), state, worker_id: z.string(), trace: z.string().optional() })),
 });
 
-export type ConnectorState = z.infer<typeof state>;
 export type ConnectorStatus = z.infer<typeof statusSchema>;
 
 const configSchema = z.record(z.string(), z.string());
