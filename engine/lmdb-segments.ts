@@ -1,6 +1,6 @@
 /** The base of a segmented store: an LMDB environment, or, for tests of a stage in memory, two levels of maps. */
 import type { Environment } from './lmdb-environment.ts';
-import { type ChangelogEntry, decodeSegmentKey, encodeSegmentKey, type SegmentBase } from './segmented-store.ts';
+import { type ChangelogEntry, decodeSegmentKey, encodeSegmentKey, type SegmentBase } from './segment-base.ts';
 
 /** Keys of a segment start with its name and byte 0, so byte 1 ends them. */
 function endOf(segment: string): Buffer {

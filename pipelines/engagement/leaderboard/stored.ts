@@ -1,6 +1,6 @@
 /** What the leaderboard keeps in its store, and as which bytes. */
 import { SluiceError } from '../../../engine/errors.ts';
-import type { ValueCodec } from '../../../engine/segmented-store.ts';
+import type { ValueCodec } from '../../../engine/segment-base.ts';
 import type { Sums } from './sums.ts';
 
 /** Segment `<window>|<pane start>`, key content id. */

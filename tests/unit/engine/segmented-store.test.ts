@@ -7,12 +7,11 @@ import { openEnvironment } from '../../../engine/lmdb-environment.ts';
 import { lmdbSegments, memorySegments } from '../../../engine/lmdb-segments.ts';
 import {
   type ChangelogEntry,
-  type CheckpointedStore,
   decodeSegmentKey,
   type SegmentBase,
-  segmentedStore,
   type ValueCodec,
-} from '../../../engine/segmented-store.ts';
+} from '../../../engine/segment-base.ts';
+import { type CheckpointedStore, segmentedStore } from '../../../engine/segmented-store.ts';
 
 interface Count {
   n: number;

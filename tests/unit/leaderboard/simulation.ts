@@ -1,11 +1,7 @@
 /** A task around the leaderboard state: transactions, checkpoints, crashes and restores, over logs in memory. */
 import { memorySegments } from '../../../engine/lmdb-segments.ts';
-import {
-  type ChangelogEntry,
-  type CheckpointedStore,
-  type SegmentBase,
-  segmentedStore,
-} from '../../../engine/segmented-store.ts';
+import type { ChangelogEntry, SegmentBase } from '../../../engine/segment-base.ts';
+import { type CheckpointedStore, segmentedStore } from '../../../engine/segmented-store.ts';
 import { type LeaderboardOptions, LeaderboardState } from '../../../pipelines/engagement/leaderboard/leaderboard.ts';
 import type { LeaderboardChange, LeaderboardOutput } from '../../../pipelines/engagement/leaderboard/record.ts';
 import { type Stored, storedCodec } from '../../../pipelines/engagement/leaderboard/stored.ts';
