@@ -14,7 +14,7 @@ export type Emit = (topic: string, key: Uint8Array | null, value: Uint8Array | n
 export interface StageProcessor {
   /**
    * Folds one record into the store and emits what follows from it. A bad record throws a SluiceError with action
-   * `dead-letter` before it has changed or emitted anything.
+   * `dead-letter`; what it has put and emitted until then stays, in the transaction that holds its letter.
    */
   process(record: LogRecord): void;
   /** The source's clock: everything committed before the reading has been processed. */

@@ -1,19 +1,28 @@
 /**
- * How far the corrections have come: committed with the input offset, so that a crash loses no piece and repeats none.
- * All content changes before `offset` (of the content topic) are done; of the one at `offset`, all rows up to `after`.
+ * How far the corrections and the marks have come: committed with the input offset, so that a crash loses no piece and
+ * repeats none, and no mark goes back behind one that is out.
  */
 export interface WalkCursor {
+  /** All content changes before this offset of the content topic are done … */
   readonly offset: bigint;
+  /** … and of the one at it, all rows up to this key. */
   readonly after: Buffer | null;
 }
 
-export function formatCursor({ offset, after }: WalkCursor): string {
-  return JSON.stringify({ content: String(offset), after: after?.toString('base64') ?? null });
+export interface Progress {
+  readonly cursor: WalkCursor;
+  /** Position of the newest mark; 0 when there was none. */
+  readonly mark: bigint;
 }
 
-/** null for an offset that was committed without a cursor. */
-export function parseCursor(metadata: string): WalkCursor | null {
+export function formatProgress({ cursor: { offset, after }, mark }: Progress): string {
+  return JSON.stringify({ content: String(offset), after: after?.toString('base64') ?? null, mark: String(mark) });
+}
+
+/** null for an offset that was committed without it: by a tool that reset it, or never. */
+export function parseProgress(metadata: string): Progress | null {
   if (metadata === '') return null;
-  const { content, after } = JSON.parse(metadata) as { content: string; after: string | null };
-  return { offset: BigInt(content), after: after === null ? null : Buffer.from(after, 'base64') };
+  const { content, after, mark } = JSON.parse(metadata) as { content: string; after: string | null; mark?: string };
+  const cursor = { offset: BigInt(content), after: after === null ? null : Buffer.from(after, 'base64') };
+  return { cursor, mark: BigInt(mark ?? 0) };
 }

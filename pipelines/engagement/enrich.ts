@@ -15,7 +15,7 @@ import { SluiceError } from '../../engine/errors.ts';
 import type { LogRecord } from '../../engine/log.ts';
 import type { ClockReading } from '../../engine/source-clock.ts';
 import type { Emit, StageProcessor, ViewStage } from '../../engine/stage.ts';
-import type { VersionedRows } from '../../engine/versioned-table.ts';
+import type { TableVersion, VersionedRows } from '../../engine/versioned-table.ts';
 import type { ViewStore } from '../../engine/view-store.ts';
 import type { ChangeKind } from '../../schemas/engagement/change.ts';
 import type { EngagementChange, RawEvent } from './codec/cdc.ts';
@@ -29,7 +29,7 @@ import {
   sameContribution,
 } from './codec/event.ts';
 import { encodeKey, encodeRowKey } from './codec/key.ts';
-import { formatCursor, parseCursor, type WalkCursor } from './correction-cursor.ts';
+import { formatProgress, parseProgress, type WalkCursor } from './correction-cursor.ts';
 import { engagementPctBp, validateEvent } from './semantics.ts';
 import { CDC_EVENTS, CHANGES, DLQ, EVENTS_V1 } from './topics.ts';
 
@@ -61,9 +61,10 @@ export interface EnrichOptions {
   readonly ids: SchemaIds;
   /** `correct`: a content that changes corrects its events. `keep`: they stay as they were enriched. */
   readonly policy: 'correct' | 'keep';
+  /** Rows corrected in one piece, between batches of live events. */
+  readonly walkRows?: number;
 }
 
-/** Rows corrected in one piece, between batches of live events. */
 const WALK_ROWS = 500;
 const WALK_CONTENTS = 200;
 
@@ -95,6 +96,8 @@ class Enrich implements StageProcessor {
   #timestampMs = 0;
   /** Marks that wait for corrections: the oldest and the newest. */
   readonly #held: { readonly reading: ClockReading; readonly until: bigint }[] = [];
+  /** Position of the newest mark. */
+  #marked: bigint;
 
   constructor(
     options: EnrichOptions,
@@ -103,7 +106,9 @@ class Enrich implements StageProcessor {
     this.#options = options;
     this.#store = task.store;
     this.#emit = task.emit;
-    this.#cursor = parseCursor(task.metadata) ?? { offset: options.contents.changesEnd, after: null };
+    const progress = parseProgress(task.metadata);
+    this.#cursor = progress?.cursor ?? firstCursor(options.contents, task.store);
+    this.#marked = progress?.mark ?? 0n;
   }
 
   streamTimeMs(): number {
@@ -111,7 +116,7 @@ class Enrich implements StageProcessor {
   }
 
   metadata(): string {
-    return formatCursor(this.#cursor);
+    return formatProgress({ cursor: this.#cursor, mark: this.#marked });
   }
 
   process(record: LogRecord): void {
@@ -125,6 +130,9 @@ class Enrich implements StageProcessor {
   }
 
   clock(reading: ClockReading): void {
+    // A clock that has just been started tells readings that a predecessor has told already.
+    const newest = this.#held.at(-1)?.reading.position ?? this.#marked;
+    if (reading.position <= newest) return;
     if (this.#held.length > 1) this.#held.pop();
     this.#held.push({ reading, until: this.#options.contents.changesEnd });
   }
@@ -138,6 +146,7 @@ class Enrich implements StageProcessor {
       this.#timestampMs = reading.timeMs;
       const source = { lsn: reading.position, xid: 0n, commitTsMs: reading.timeMs };
       this.#emitChange('mark', null, { ...source, before: null, after: null });
+      this.#marked = reading.position;
       if (reading.timeMs > this.#streamTimeMs) this.#streamTimeMs = reading.timeMs;
     }
   }
@@ -145,10 +154,11 @@ class Enrich implements StageProcessor {
   /** Corrects the next rows of the next contents that changed. */
   background(): boolean {
     if (this.#options.policy === 'keep') return false;
+    const { walkRows = WALK_ROWS } = this.#options;
     let rows = 0;
     let walked = 0;
-    while (rows < WALK_ROWS && walked < WALK_CONTENTS) {
-      const corrected = this.#walk(WALK_ROWS - rows);
+    while (rows < walkRows && walked < WALK_CONTENTS) {
+      const corrected = this.#walk(walkRows - rows);
       if (corrected === null) break;
       rows += corrected;
       walked++;
@@ -167,10 +177,12 @@ class Enrich implements StageProcessor {
     const prefix = Buffer.from(contentPrefix(this.#writer, ids.key, contentId));
     const newest = contents.newest(contentId)!;
     const entries = this.#store.scan(prefix, after, limit);
-    for (const { key, value } of entries) {
+    for (const { key } of entries) {
       this.#writer.reset();
       this.#timestampMs = newest.value.commitTsMs;
-      this.#correct(key, value.subarray(FRAME_BYTES), { ...newest.value, lsn: newest.lsn });
+      // Not the scanned value: a content that changed twice is walked twice in one piece, and the scan sees only what is committed.
+      const stored = this.#store.get(key)!;
+      this.#correct(key, stored.subarray(FRAME_BYTES), { ...newest.value, lsn: newest.lsn });
     }
     this.#cursor =
       entries.length < limit
@@ -181,41 +193,50 @@ class Enrich implements StageProcessor {
 
   #remove(change: EngagementChange): void {
     const row = rowOf(change, change.before);
-    const key = encodeRowKey(this.#writer, this.#options.ids.key, row, change.bytes);
+    this.#takeOff(change, encodeRowKey(this.#writer, this.#options.ids.key, row, change.bytes));
+  }
+
+  /** The row counts no more. Nothing if it never did, or not since it was dead-lettered or deleted. */
+  #takeOff(change: EngagementChange, key: Buffer): void {
     const stored = this.#store.get(key);
-    if (stored === undefined) return; // never counted: dead-lettered, or deleted already
-    const { xid, commitTsMs } = change;
-    const source = { lsn: change.lsn ?? 0n, xid, commitTsMs };
-    this.#emitChange('delete', key, { ...source, before: stored.subarray(FRAME_BYTES), after: null });
+    if (stored === undefined) return;
+    this.#emitChange('delete', key, { ...sourceOf(change), before: stored.subarray(FRAME_BYTES), after: null });
     this.#store.put(key, null, this.#timestampMs);
   }
 
   #upsert(change: EngagementChange): void {
-    const row = rowOf(change, change.after);
-    validateEvent(row, change.commitTsMs);
     const { contents, policy, ids } = this.#options;
-    const lsn = change.lsn ?? 0n;
-    const version = contents.asOf(row.contentId, lsn);
-    if (version === undefined) {
-      throw new SluiceError(`Content ${row.contentId} of event ${row.id} was never seen`, {
-        code: 'UNKNOWN_CONTENT',
-        action: 'dead-letter',
-      });
-    }
+    const row = rowOf(change, change.after);
     const key = encodeRowKey(this.#writer, ids.key, row, change.bytes);
+    const source = sourceOf(change);
+    let version: TableVersion<ContentVersion>;
+    try {
+      validateEvent(row, change.commitTsMs);
+      version = this.#versionOf(row, source.lsn);
+    } catch (error) {
+      // A row that has gone bad: what it was when it was good is in Postgres no more, so it may not count on.
+      this.#takeOff(change, key);
+      throw error;
+    }
     const stored = this.#store.get(key)?.subarray(FRAME_BYTES);
-    const source = { lsn, xid: change.xid, commitTsMs: change.commitTsMs };
+    const first = this.#encode(row, change.bytes, version.value, source);
     const newest = policy === 'correct' ? contents.newest(row.contentId)! : version;
-    const final = this.#encode(row, change.bytes, newest.value, source);
-    if (stored !== undefined && sameContribution(stored, final)) return;
-    const kind = stored === undefined ? 'insert' : 'update';
-    if (newest === version) {
-      this.#replace(kind, key, { ...source, before: stored ?? null, after: final });
+    if (stored !== undefined && sameRow(stored, first)) {
+      // Delivered again: the row has not changed, at most its content has.
+      if (policy === 'correct') this.#correct(key, stored, { ...newest.value, lsn: newest.lsn });
       return;
     }
-    const first = this.#encode(row, change.bytes, version.value, source);
-    this.#replace(kind, key, { ...source, before: stored ?? null, after: first });
-    this.#correct(key, first, { ...newest.value, lsn: newest.lsn });
+    this.#replace(stored === undefined ? 'insert' : 'update', key, { ...source, before: stored ?? null, after: first });
+    if (newest !== version) this.#correct(key, first, { ...newest.value, lsn: newest.lsn });
+  }
+
+  #versionOf(row: RawEvent, lsn: bigint): TableVersion<ContentVersion> {
+    const version = this.#options.contents.asOf(row.contentId, lsn);
+    if (version !== undefined) return version;
+    throw new SluiceError(`Content ${row.contentId} of event ${row.id} was never seen`, {
+      code: 'UNKNOWN_CONTENT',
+      action: 'dead-letter',
+    });
   }
 
   #encode(
@@ -259,6 +280,25 @@ function rowOf(change: EngagementChange, row: RawEvent | null): RawEvent {
     code: 'MISSING_FIELD',
     action: 'dead-letter',
   });
+}
+
+/**
+ * Where the walk begins without a cursor. New rows are enriched with the newest version anyhow; rows that are there already (the group's
+ * offset has expired or was reset by hand) may have been enriched with any, so all changes are walked again.
+ */
+function firstCursor(contents: VersionedRows<ContentVersion>, store: ViewStore): WalkCursor {
+  const [row] = store.scan(Buffer.alloc(0), null, 1);
+  return { offset: row === undefined ? contents.changesEnd : 0n, after: null };
+}
+
+function sourceOf({ lsn, xid, commitTsMs }: EngagementChange): Source {
+  return { lsn: lsn ?? 0n, xid, commitTsMs };
+}
+
+/** Whether two events' bodies are of the same row unchanged, whatever their contents: all in front of `content_slug`. */
+function sameRow(a: Buffer, b: Buffer): boolean {
+  const length = correctableEvent(a).slugAt.start;
+  return b.length >= length && a.compare(b, 0, length, 0, length) === 0;
 }
 
 /** What the keys of all rows of a content begin with: a key without its last field, an id of one byte. */

@@ -1,21 +1,6 @@
 /** The arithmetic and the rules of engagement: pure functions of a row and its content. */
 import { SluiceError } from '../../engine/errors.ts';
 
-/** What an event takes from its content. */
-export interface Content {
-  readonly slug: string;
-  readonly title: string;
-  readonly contentType: string;
-  /** NULL when not known. */
-  readonly lengthSeconds: number | null;
-}
-
-export function sameContent(a: Content, b: Content): boolean {
-  return (
-    a.slug === b.slug && a.title === b.title && a.contentType === b.contentType && a.lengthSeconds === b.lengthSeconds
-  );
-}
-
 /**
  * round half up(100 · seconds / length) with two decimals, in basis points: 10000 is 100 %. NULL when an operand is NULL or the
  * length is 0. Exact: all intermediate values are integers below 2^53.

@@ -1,0 +1,275 @@
+/**
+ * A small Postgres with its capture: what is done to the two tables appears in the topics of a log as Debezium would
+ * write it, and is remembered in plain form for the model.
+ */
+import { CDC_CONTENT, CDC_EVENTS } from '../../../pipelines/engagement/topics.ts';
+import type { MemoryLog } from '../../support/memory-log.ts';
+import { contentEnvelope, eventEnvelope, garbage } from './capture.ts';
+
+export const PARTITIONS = 2;
+const HOUR_MS = 3_600_000;
+
+/** Contents are named by a small number; this one is in no content table. */
+export const UNKNOWN = 4;
+
+export function contentIdOf(content: number): string {
+  return `0000000${content}-5d1e-4c3a-9b70-6f2a1c8e4d00`;
+}
+
+/** Everything about one content is in one partition. */
+export function partitionOf(content: number): number {
+  return content % PARTITIONS;
+}
+
+/** When an event happened, by the commit that wrote it. */
+export type When =
+  | { readonly at: 'before' | 'after'; readonly ms: number }
+  | { readonly at: 'year'; readonly text: '1969' | '2200' | '10000' | 'infinity' };
+
+/** The columns of an event that a write sets. */
+export interface EventFields {
+  readonly user: number;
+  readonly eventType: string;
+  readonly when: When;
+  readonly durationMs: number | null;
+  readonly device: string | null;
+}
+
+export interface ContentFields {
+  readonly slug: string;
+  readonly title: string;
+  readonly contentType: string;
+  readonly lengthSeconds: number | null;
+}
+
+/** What happens at the source. */
+export type Op =
+  /** Inserts the row, or updates all of it: under another content it moves. */
+  | { readonly op: 'write'; readonly id: number; readonly content: number; readonly fields: EventFields }
+  /** Updates a column that no figure is computed from. */
+  | { readonly op: 'touch'; readonly id: number }
+  | { readonly op: 'delete'; readonly id: number }
+  | { readonly op: 'edit'; readonly content: number; readonly fields: ContentFields }
+  /** Reads one row again, or both tables. */
+  | { readonly op: 'snapshot'; readonly id: number | null }
+  /** The newest record of a row once more, byte by byte. */
+  | { readonly op: 'redeliver'; readonly id: number }
+  | { readonly op: 'garbage'; readonly content: number; readonly kind: Garbage }
+  | { readonly op: 'heartbeat' };
+
+export type Garbage = 'noise' | 'truncated' | 'schema' | 'field' | 'row' | 'operation' | 'tombstone';
+
+/** An op and the transaction it is in. */
+export interface Step {
+  readonly do: Op;
+  /** In the transaction of the step before; else in its own, this long after it. */
+  readonly together: boolean;
+  readonly waitMs: number;
+}
+
+export interface EventRow extends Omit<EventFields, 'when'> {
+  readonly id: bigint;
+  readonly content: number;
+  /** As Debezium writes it. */
+  readonly eventTs: string;
+  /** null for what is no time within the years 1970 to 2199. */
+  readonly eventMicros: number | null;
+  readonly payload: number;
+}
+
+export interface SourceBlock {
+  readonly lsn: bigint;
+  readonly xid: bigint;
+  readonly commitTsMs: number;
+}
+
+export interface ContentVersion extends SourceBlock {
+  readonly fields: ContentFields;
+}
+
+/** A record of the event topic, in plain form. */
+export type Captured = SourceBlock & {
+  readonly offset: bigint;
+  readonly value: Buffer | null;
+} & (
+    | { readonly kind: 'upsert' | 'delete'; readonly row: EventRow }
+    | { readonly kind: 'bad'; readonly reason: string }
+    | { readonly kind: 'nothing' }
+  );
+
+/** A heartbeat, and what had been captured when it was written. */
+export interface Beat {
+  readonly lsn: bigint;
+  readonly timeMs: number;
+  /** Per partition, how many records of the event topic. */
+  readonly captured: readonly number[];
+  /** Per content, how many versions. */
+  readonly versions: readonly number[];
+}
+
+interface Emitted {
+  readonly content: number;
+  readonly value: Buffer;
+  readonly plain: Captured;
+}
+
+const microsOf = (iso: string): number => Date.parse(`${iso.slice(0, 23)}Z`) * 1000 + Number(iso.slice(23, 26));
+
+export class Source {
+  readonly captured: readonly Captured[][] = Array.from({ length: PARTITIONS }, () => []);
+  readonly versions: readonly ContentVersion[][];
+  readonly beats: Beat[] = [];
+  readonly #log: MemoryLog;
+  readonly #rows = new Map<number, EventRow>();
+  readonly #newest = new Map<number, Emitted>();
+  #lsn = 26_738_368n;
+  #xid = 700n;
+  #timeMs = Date.UTC(2026, 0, 2, 3, 4, 5);
+  #payload = 0;
+  #contentOffset = 0;
+
+  constructor(log: MemoryLog, contents: readonly ContentFields[]) {
+    this.#log = log;
+    this.versions = contents.map(() => []);
+    for (const [content, fields] of contents.entries()) this.#content(content, fields, 'r');
+  }
+
+  /** Records of the content topic. */
+  get contentEnd(): number {
+    return this.#contentOffset;
+  }
+
+  apply({ do: step, together, waitMs }: Step): void {
+    if (!together || step.op === 'heartbeat') {
+      this.#xid++;
+      this.#timeMs += waitMs;
+      this.#lsn += 8n;
+    }
+    this.#do(step);
+  }
+
+  #do(step: Op): void {
+    if (step.op === 'write') this.#write(step.id, step.content, step.fields);
+    else if (step.op === 'touch') this.#touch(step.id);
+    else if (step.op === 'delete') this.#delete(step.id);
+    else if (step.op === 'edit') this.#edit(step.content, step.fields);
+    else if (step.op === 'snapshot') this.#snapshot(step.id);
+    else if (step.op === 'redeliver') this.#redeliver(step.id);
+    else if (step.op === 'garbage') this.#garbage(step.content, step.kind);
+    else if (step.op === 'heartbeat') this.#heartbeat();
+    else step satisfies never;
+  }
+
+  #write(id: number, content: number, { when, ...fields }: EventFields): void {
+    const before = this.#rows.get(id) ?? null;
+    const row = { id: idOf(id), content, ...fields, ...this.#time(when), payload: ++this.#payload };
+    this.#rows.set(id, row);
+    if (before !== null && before.content !== content) {
+      // Under the connector's message key a move is a deletion of one key and a creation of another, in one position.
+      this.#emit(id, 'd', before, null);
+      this.#emit(id, 'c', null, row);
+    } else {
+      this.#emit(id, before === null ? 'c' : 'u', before, row);
+    }
+  }
+
+  #touch(id: number): void {
+    const before = this.#rows.get(id);
+    if (before === undefined) return;
+    const row = { ...before, payload: ++this.#payload };
+    this.#rows.set(id, row);
+    this.#emit(id, 'u', before, row);
+  }
+
+  #delete(id: number): void {
+    const before = this.#rows.get(id);
+    if (before === undefined) return;
+    this.#rows.delete(id);
+    this.#emit(id, 'd', before, null);
+  }
+
+  #edit(content: number, fields: ContentFields): void {
+    this.#lsn += 8n;
+    this.#content(content, fields, 'u');
+  }
+
+  #snapshot(id: number | null): void {
+    for (const [one, row] of this.#rows) if (id === null || id === one) this.#emit(one, 'r', null, row);
+    if (id !== null) return;
+    for (const [content, versions] of this.versions.entries()) this.#content(content, versions.at(-1)!.fields, 'r');
+  }
+
+  #redeliver(id: number): void {
+    const newest = this.#newest.get(id);
+    if (newest !== undefined) this.#append(newest.content, newest.value, newest.plain);
+  }
+
+  #heartbeat(): void {
+    const captured = this.captured.map(({ length }) => length);
+    const versions = this.versions.map(({ length }) => length);
+    this.beats.push({ lsn: this.#lsn, timeMs: this.#timeMs, captured, versions });
+    this.#lsn += 8n;
+  }
+
+  #time(when: When): Pick<EventRow, 'eventTs' | 'eventMicros'> {
+    if (when.at === 'year') {
+      const eventTs = when.text === 'infinity' ? when.text : `${when.text}-01-01T00:00:00.000000Z`;
+      return { eventTs: when.text === '10000' ? `+${eventTs}` : eventTs, eventMicros: null };
+    }
+    const ms = this.#timeMs + (when.at === 'before' ? -when.ms : when.ms);
+    const eventTs = `${new Date(ms).toISOString().slice(0, 23)}${String(this.#payload % 1000).padStart(3, '0')}Z`;
+    return { eventTs, eventMicros: microsOf(eventTs) };
+  }
+
+  #emit(id: number, op: 'c' | 'u' | 'd' | 'r', before: EventRow | null, after: EventRow | null): void {
+    const row = (after ?? before)!;
+    const block = this.#block(op);
+    const value = eventEnvelope(before, after, op, block);
+    const plain: Captured = { ...block, offset: 0n, value, kind: after === null ? 'delete' : 'upsert', row };
+    this.#append(row.content, value, plain);
+    this.#newest.set(id, { content: row.content, value, plain });
+  }
+
+  #append(content: number, value: Buffer | null, plain: Captured): void {
+    const partition = partitionOf(content);
+    const offset = this.#log.append(CDC_EVENTS, partition, { value, timestampMs: plain.commitTsMs });
+    this.captured[partition]!.push({ ...plain, offset });
+  }
+
+  #garbage(content: number, kind: Garbage): void {
+    const block = this.#block('c');
+    const { reason, value } = garbage(kind, content, block);
+    const offset = 0n;
+    this.#append(content, value, {
+      ...block,
+      offset,
+      value,
+      ...(reason === null ? { kind: 'nothing' } : { kind: 'bad', reason }),
+    });
+  }
+
+  #content(content: number, fields: ContentFields, op: 'u' | 'r'): void {
+    const block = this.#block(op);
+    const value = contentEnvelope({ id: contentIdOf(content), ...fields }, op, block);
+    this.#log.append(CDC_CONTENT, 0, { value, timestampMs: this.#timeMs });
+    this.#contentOffset++;
+    this.versions[content]!.push({ ...block, fields });
+  }
+
+  #block(op: string): SourceBlock {
+    return { lsn: this.#lsn, xid: op === 'r' ? 0n : this.#xid, commitTsMs: this.#timeMs };
+  }
+}
+
+/** Ids beyond 2^53 among them. */
+function idOf(id: number): bigint {
+  return id % 2 === 0 ? BigInt(id) : 2n ** 60n + BigInt(id);
+}
+
+/** Why a row cannot be counted, or null. */
+export function reasonOf(row: EventRow, commitTsMs: number): string | null {
+  if (row.durationMs !== null && row.durationMs < 0) return 'NEGATIVE_DURATION';
+  if (row.eventMicros === null) return 'TIMESTAMP_OUT_OF_RANGE';
+  if (row.eventMicros > (commitTsMs + 24 * HOUR_MS) * 1000) return 'FUTURE_EVENT';
+  return row.content === UNKNOWN ? 'UNKNOWN_CONTENT' : null;
+}
