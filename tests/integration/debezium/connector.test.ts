@@ -23,10 +23,10 @@ import { PostgresPool } from '../../../connectors/postgres/pool.ts';
 import { type Stack, startStack } from '../../../infra/native/stack.ts';
 import { loadConfig } from '../../../pipelines/config.ts';
 import { CDC_CONTENT, CDC_HEARTBEAT } from '../../../pipelines/engagement/topics.ts';
+import { freePortBase } from '../../support/ports.ts';
 import { CdcReader, type CdcRecord } from './cdc.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
-const PORT_BASE = 21_000;
 const PARTITIONS = 4;
 const [A, B, C] = ['a', 'b', 'c'].map((digit) => `00000000-0000-4000-8000-00000000000${digit}`) as [
   string,
@@ -83,7 +83,11 @@ const withDevice = (records: readonly CdcRecord[], device: string) =>
 
 beforeAll(async () => {
   const home = await mkdtemp(join(tmpdir(), 'sluice-debezium-'));
-  stack = await startStack({ home, portBase: PORT_BASE, services: ['postgres', 'kafka', 'registry', 'connect'] });
+  stack = await startStack({
+    home,
+    portBase: await freePortBase(),
+    services: ['postgres', 'kafka', 'registry', 'connect'],
+  });
   env = { ...stack.env, SLUICE_PARTITIONS: String(PARTITIONS) };
   const config = loadConfig(env);
   await migratePostgres({
