@@ -1,0 +1,220 @@
+/**
+ * Postgres against everything that the pipeline feeds, as of one position of Postgres. docs/reconcile.md says how it decides.
+ * Shares no arithmetic with the pipeline: only names of topics, and the decoders of records.
+ */
+import { type ClickHouseConfig, clickHouseClient } from '../../../connectors/clickhouse/client.ts';
+import { formatLsn } from '../../../connectors/postgres/lsn.ts';
+import { type BoardReader, boardReader } from '../../../connectors/redis/reader.ts';
+import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
+import { SluiceError } from '../../../engine/errors.ts';
+import type { LogClient } from '../../../engine/log.ts';
+import { CHANGES } from '../topics.ts';
+import { type BoardWindow, compareWindow, WINDOW_NAMES } from './boards.ts';
+import { type Letter, readDeadLetters } from './dead-letters.ts';
+import { ExternalTopic } from './external.ts';
+import { ROLLUPS } from './period.ts';
+import { Findings, type ReconcileReport, type SinkReport, unknownSink, verdictOf } from './report.ts';
+import { compareRollup } from './rollups.ts';
+import { compareRows, type ExplainedRow, type RowStore } from './rows.ts';
+import { type RangeSum, type Source, withSource } from './source.ts';
+import { Deadline, hasMoved, untilWarehousePassed, untilWarehouseWrote } from './wait.ts';
+import { type Progress, Warehouse } from './warehouse.ts';
+
+export type ReconcileStep = 'snapshot' | 'passed' | 'rows' | 'external' | 'rollups';
+
+export interface ReconcileOptions {
+  /** A role that may create a replication slot and read `content` and `engagement_events`. */
+  readonly postgresUrl: string;
+  readonly clickHouse: ClickHouseConfig;
+  readonly redisUrl: string;
+  readonly log: LogClient;
+  /** The log that holds the external topic, where it is on another cluster. */
+  readonly externalLog?: LogClient;
+  readonly schemas: SchemaSource;
+  /** Boards to compare; all of them when left out. */
+  readonly windows?: readonly BoardWindow[];
+  /** Leaves out rows with an earlier event_ts, and periods that begin earlier. Boards are compared whole. */
+  readonly since?: Date | null;
+  /** How long to wait for a sink. 120 s. */
+  readonly deadlineSeconds?: number;
+  /** Dead-lettered rows count as differences. */
+  readonly strict?: boolean;
+  /** Differences shown of each sink. 20. */
+  readonly limit?: number;
+  /** Name under which the ClickHouse sink writes its progress. */
+  readonly pipeline?: string;
+  /** Called between the steps; for tests. */
+  readonly probe?: (step: ReconcileStep) => Promise<void>;
+}
+
+/** A correction may leap over the snapshot (docs/reconcile.md): then another snapshot decides. */
+const ATTEMPTS = 3;
+
+/** Compares everything. Never throws because of a server: what could not be compared is `unknown`, with the reason. */
+export async function reconcile(options: ReconcileOptions): Promise<ReconcileReport> {
+  const started = performance.now();
+  for (let attempt = 1; ; attempt++) {
+    const { report, leaps } = await attemptOnce(options);
+    if (report.result === 'different' && leaps && attempt < ATTEMPTS) continue;
+    return { ...report, tookMs: since(started) };
+  }
+}
+
+const since = (started: number): number => Math.round(performance.now() - started);
+
+async function attemptOnce(options: ReconcileOptions): Promise<{ report: ReconcileReport; leaps: boolean }> {
+  const started = performance.now();
+  const client = clickHouseClient({ ...options.clickHouse, requestTimeoutMs: 600_000 });
+  const reader = boardReader({ url: options.redisUrl });
+  const deadlineSeconds = options.deadlineSeconds ?? 120;
+  try {
+    const asked = {
+      url: options.postgresUrl,
+      since: options.since ?? null,
+      snapshotTimeoutMs: deadlineSeconds * 1_000,
+    };
+    return await withSource(asked, async (source) => {
+      const { position } = source;
+      const pipeline = options.pipeline ?? 'engagement.sink.clickhouse';
+      const warehouse = new Warehouse(client, { pipeline, topic: CHANGES, position, since: options.since ?? null });
+      await options.probe?.('snapshot');
+      const run = new Run({ options, source, warehouse, reader, deadline: new Deadline(deadlineSeconds) });
+      const sinks = await run.sinks();
+      const leaps = await warehouse.hasInvisibleCorrections().catch(() => false);
+      const report = { result: verdictOf(sinks), position: formatLsn(position.lsn), sinks, tookMs: since(started) };
+      return { report, leaps };
+    });
+  } catch (error) {
+    if (!(error instanceof SluiceError)) throw error;
+    const sinks = { postgres: unknownSink(`${error.code}: ${error.message}`, since(started)) };
+    return { report: { result: 'unknown', position: null, sinks, tookMs: since(started) }, leaps: false };
+  } finally {
+    await Promise.allSettled([client.close(), reader.close()]);
+  }
+}
+
+interface RunParts {
+  readonly options: ReconcileOptions;
+  readonly source: Source;
+  readonly warehouse: Warehouse;
+  readonly reader: BoardReader;
+  readonly deadline: Deadline;
+}
+
+/** One comparison of all sinks with one snapshot. Each step needs what the ones before it found out. */
+class Run {
+  readonly #parts: RunParts;
+  readonly #sinks: Record<string, SinkReport> = {};
+  #partitions = 0;
+  #written: ReadonlyMap<number, Progress> = new Map();
+  #letters: ReadonlyMap<bigint, Letter> = new Map();
+  #rangeSums: ReadonlyMap<bigint, RangeSum> = new Map();
+  #explained: readonly ExplainedRow[] = [];
+
+  constructor(parts: RunParts) {
+    this.#parts = parts;
+  }
+
+  async sinks(): Promise<Readonly<Record<string, SinkReport>>> {
+    const { options } = this.#parts;
+    const ready = await this.#guard('clickhouse', async () => await this.#prepare());
+    if (!ready) return this.#sinks;
+    await options.probe?.('passed');
+    await this.#step('clickhouse.rows', async (findings) => await this.#rows(findings));
+    await options.probe?.('rows');
+    await this.#step('external', async (findings) => await this.#external(findings));
+    await options.probe?.('external');
+    for (const rollup of ROLLUPS) {
+      await this.#step(`clickhouse.${rollup.name}`, async (findings) => {
+        const { source, warehouse } = this.#parts;
+        await compareRollup({ source, warehouse, rollup, explained: this.#explained, findings });
+        return this.#offsets(this.#written);
+      });
+    }
+    await options.probe?.('rollups');
+    for (const window of options.windows ?? WINDOW_NAMES) {
+      await this.#step(`redis.${window}`, async (findings) => await this.#boards(window, findings));
+    }
+    return this.#sinks;
+  }
+
+  /** Waits for ClickHouse, by whose log everything is rolled back, and reads what all comparisons need. */
+  async #prepare(): Promise<void> {
+    const { options, source, warehouse, deadline } = this.#parts;
+    this.#partitions = await options.log.partitions(CHANGES);
+    const target = { lsn: source.position.lsn, partitions: this.#partitions };
+    this.#written = await untilWarehousePassed(warehouse, target, deadline);
+    if (options.strict !== true) this.#letters = await readDeadLetters(options.log, options.schemas);
+    this.#rangeSums = await source.rangeSums();
+  }
+
+  async #rows(findings: Findings): Promise<Readonly<Record<string, string>>> {
+    const { source, warehouse } = this.#parts;
+    const before = await warehouse.progress();
+    const store: RowStore = {
+      rowHashes: async (ranges) => await warehouse.rowHashes(ranges),
+      rows: async (ids) => await warehouse.rows(ids),
+      changed: async () => await hasMoved(warehouse, before),
+    };
+    const found = await warehouse.rangeSums();
+    this.#explained = await compareRows({ ...this.#common(findings), source, warehouse, store, found });
+    return this.#offsets(before);
+  }
+
+  async #external(findings: Findings): Promise<Readonly<Record<string, string>>> {
+    const { options, source, warehouse, deadline } = this.#parts;
+    const topic = new ExternalTopic({
+      client: options.externalLog ?? options.log,
+      changes: options.log,
+      schemas: options.schemas,
+      partitions: this.#partitions,
+      since: options.since ?? null,
+    });
+    await topic.read();
+    await untilWarehouseWrote(warehouse, topic.changesEnd, deadline);
+    await compareRows({ ...this.#common(findings), source, warehouse, store: topic, found: topic.rangeSums() });
+    return Object.fromEntries([...topic.changesEnd].map(([partition, offset]) => [partition, String(offset)]));
+  }
+
+  async #boards(window: BoardWindow, findings: Findings): Promise<Readonly<Record<string, string>>> {
+    const { source, warehouse, reader, deadline } = this.#parts;
+    await reader.connect();
+    const partitions = this.#partitions;
+    const explained = this.#explained;
+    const counted = await compareWindow(
+      { source, warehouse, reader, partitions, explained, deadline, findings },
+      window,
+    );
+    return Object.fromEntries([...counted].map(([partition, offset]) => [partition, String(offset)]));
+  }
+
+  #common(findings: Findings) {
+    return { expected: this.#rangeSums, letters: this.#letters, findings };
+  }
+
+  #offsets(progress: ReadonlyMap<number, Progress>): Readonly<Record<string, string>> {
+    return Object.fromEntries([...progress].map(([partition, { nextOffset }]) => [partition, String(nextOffset)]));
+  }
+
+  /** Compares one sink; one that cannot be compared leaves the others alone. */
+  async #step(name: string, compare: (findings: Findings) => Promise<Readonly<Record<string, string>>>): Promise<void> {
+    const started = performance.now();
+    const findings = new Findings(this.#parts.options.limit ?? 20);
+    await this.#guard(name, async () => {
+      const position = await compare(findings);
+      this.#sinks[name] = findings.report(position, since(started));
+    });
+  }
+
+  async #guard(name: string, work: () => Promise<void>): Promise<boolean> {
+    const started = performance.now();
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      if (!(error instanceof SluiceError)) throw error;
+      this.#sinks[name] = unknownSink(`${error.code}: ${error.message}`, since(started));
+      return false;
+    }
+  }
+}

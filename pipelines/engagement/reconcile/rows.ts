@@ -1,0 +1,129 @@
+/**
+ * Rows against Postgres: hashes of whole ranges of ids first, then row by row in the ranges that differ. What differs because it
+ * changed beyond the snapshot is decided by the log, what was dead-lettered is explained.
+ */
+import { explains, type Letter } from './dead-letters.ts';
+import type { Findings } from './report.ts';
+import { type Row, showRow } from './row.ts';
+import { RANGE_ROWS, type RangeSum, type Source } from './source.ts';
+import type { TouchedRow, Warehouse } from './warehouse.ts';
+
+/** A store of rows that is compared. */
+export interface RowStore {
+  /** Hash by id in the ranges; the sum, where there are several rows of one id. */
+  rowHashes(ranges: readonly bigint[]): Promise<ReadonlyMap<bigint, bigint>>;
+  /** `held`: there is one, but looking it up would cost too much. */
+  rows(ids: readonly bigint[]): Promise<ReadonlyMap<bigint, Row | 'held'>>;
+  /** Whether the store may have changed while it was read, so that a difference is worth another look. */
+  changed(): Promise<boolean>;
+}
+
+/** A row that differs for a known reason: what Postgres holds, and what the pipeline has instead. */
+export interface ExplainedRow {
+  readonly postgres: Row | null;
+  readonly pipeline: Row | null;
+}
+
+export interface RowComparison {
+  readonly source: Source;
+  readonly warehouse: Warehouse;
+  readonly store: RowStore;
+  readonly expected: ReadonlyMap<bigint, RangeSum>;
+  readonly found: ReadonlyMap<bigint, RangeSum>;
+  readonly letters: ReadonlyMap<bigint, Letter>;
+  readonly findings: Findings;
+}
+
+/** About 250,000 rows, as hashes, are in memory at a time. */
+const RANGES_AT_ONCE = 16;
+const IDS_AT_ONCE = 400;
+const ATTEMPTS = 4;
+
+/** Compares, and returns the rows that dead letters explain. */
+export async function compareRows(comparison: RowComparison): Promise<readonly ExplainedRow[]> {
+  const { expected, found, findings } = comparison;
+  const all = new Set([...expected.keys(), ...found.keys()]);
+  findings.bucketsCompared += all.size;
+  for (const { rows } of expected.values()) findings.rowsCompared += rows;
+  const differing = [...all].filter((range) => !sameSum(expected.get(range), found.get(range)));
+  differing.sort((a, b) => (a < b ? -1 : 1));
+  const explained: ExplainedRow[] = [];
+  for (let at = 0; at < differing.length; at += RANGES_AT_ONCE) {
+    const ids = await differingIds(comparison, differing.slice(at, at + RANGES_AT_ONCE));
+    for (let from = 0; from < ids.length; from += IDS_AT_ONCE) {
+      explained.push(...(await explain(comparison, ids.slice(from, from + IDS_AT_ONCE))));
+    }
+  }
+  return explained;
+}
+
+/** Ids of the rows in the ranges that the log does not explain. */
+async function differingIds(
+  { source, warehouse, store }: RowComparison,
+  ranges: readonly bigint[],
+): Promise<readonly bigint[]> {
+  const expected = await source.rowHashes(ranges);
+  for (let attempt = 1; ; attempt++) {
+    const found = await store.rowHashes(ranges);
+    const touched = await warehouse.touchedRows(ranges);
+    const ids = unexplained(expected, found, touched);
+    // A batch may have been shown before its log, or between the two looks.
+    if (ids.length === 0 || attempt >= ATTEMPTS || !(await store.changed())) return ids;
+  }
+}
+
+/** The decision, row by row: see docs/reconcile.md. */
+export function unexplained(
+  expected: ReadonlyMap<bigint, bigint>,
+  found: ReadonlyMap<bigint, bigint>,
+  touched: ReadonlyMap<bigint, TouchedRow>,
+): bigint[] {
+  const ids: bigint[] = [];
+  const check = (id: bigint) => {
+    const wanted = expected.get(id) ?? 0n;
+    const is = found.get(id) ?? 0n;
+    const log = touched.get(id);
+    if (log === undefined) {
+      if (wanted !== is) ids.push(id);
+      return;
+    }
+    // The log must lead back to what Postgres said, and on to what the store shows: before, after, or, while a row moves
+    // from one content to another, both or neither.
+    const reachable = is === 0n || is === wanted || log.since.has(is) || log.since.has(BigInt.asUintN(64, is - wanted));
+    if (log.asOf !== wanted || !reachable) ids.push(id);
+  };
+  for (const id of expected.keys()) check(id);
+  for (const id of found.keys()) if (!expected.has(id)) check(id);
+  return ids.sort((a, b) => (a < b ? -1 : 1));
+}
+
+/** Records what dead letters do not explain, and returns what they do. */
+async function explain(comparison: RowComparison, ids: readonly bigint[]): Promise<readonly ExplainedRow[]> {
+  const { source, store, letters, findings } = comparison;
+  const withLetter = ids.some((id) => letters.has(id));
+  const shown = withLetter || findings.room > 0;
+  const postgres = shown ? await source.rows(ids) : new Map<bigint, Row>();
+  const sink = shown ? await store.rows(ids) : new Map<bigint, Row | 'held'>();
+  const explained: ExplainedRow[] = [];
+  for (const id of ids) {
+    const letter = letters.get(id);
+    const row = postgres.get(id);
+    const held = sink.get(id);
+    if (letter !== undefined && explains(letter, row)) {
+      findings.isDeadLettered(String(id), letter.reason);
+      explained.push({ postgres: row ?? null, pipeline: held === undefined || held === 'held' ? null : held });
+      continue;
+    }
+    findings.differs({
+      bucket: `ids ${(id / RANGE_ROWS) * RANGE_ROWS} to ${(id / RANGE_ROWS + 1n) * RANGE_ROWS - 1n}`,
+      row: `event ${id}`,
+      postgres: row === undefined ? null : showRow(row),
+      sink: held === undefined ? null : held === 'held' ? 'another value' : showRow(held),
+    });
+  }
+  return explained;
+}
+
+function sameSum(a: RangeSum | undefined, b: RangeSum | undefined): boolean {
+  return a !== undefined && b !== undefined && a.rows === b.rows && a.sum === b.sum;
+}
