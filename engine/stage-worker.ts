@@ -30,7 +30,7 @@ export interface StageWorkerOptions {
 }
 
 /** What the process around a worker shows of it. */
-export type WorkerView = Pick<Worker<StageTask>, "metrics" | "readiness">;
+export type WorkerView = Pick<Worker<StageTask>, 'metrics' | 'readiness'>;
 
 /** A process's worker of either kind. */
 export interface RunnableWorker {
