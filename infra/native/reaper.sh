@@ -1,6 +1,7 @@
 #!/bin/sh
 # Outlives the launcher by a few seconds: when the launcher is gone (its end of our stdin closes, also after kill -9), ends every
-# process the launcher had told us about, then takes its lock away. Lines: "+ PID", "- PID", "bye". Arguments: the lock file, the launcher.
+# process the launcher had told us about, then takes its lock away. Lines: "+ PID", "- PID", "bye". Arguments: the lock
+# file, the launcher, how long processes may take to end politely (tenths of a second).
 trap '' INT HUP TERM
 pids=' '
 while read -r op pid; do
@@ -27,7 +28,7 @@ alive() {
 signal CONT
 signal TERM
 tries=0
-while alive && [ "$tries" -lt 50 ]; do
+while alive && [ "$tries" -lt "$3" ]; do
   sleep 0.1
   tries=$((tries + 1))
 done

@@ -14,15 +14,12 @@ export interface Reaper {
 }
 
 /** Starts the reaper, in a session of its own so that a Ctrl-C in the terminal does not reach it. */
-export function startReaper(lockFile: string): Reaper {
-  const child: ChildProcess = spawn(
-    '/bin/sh',
-    [join(import.meta.dirname, 'reaper.sh'), lockFile, String(process.pid)],
-    {
-      detached: true,
-      stdio: ['pipe', 'ignore', 'ignore'],
-    },
-  );
+export function startReaper(lockFile: string, graceMs = 5_000): Reaper {
+  const args = [lockFile, String(process.pid), String(Math.ceil(graceMs / 100))];
+  const child: ChildProcess = spawn('/bin/sh', [join(import.meta.dirname, 'reaper.sh'), ...args], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
   child.on('error', () => undefined);
   const pid = child.pid;
   if (pid === undefined) throw new Error('/bin/sh could not be started');

@@ -37,9 +37,12 @@ function header(state: ScreenState, width: number, paint: Paint): readonly strin
   const healthy = state.rows.length > 0 && state.rows.every(isHealthy);
   const health = healthy ? 'all healthy' : `${state.rows.filter((row) => !isHealthy(row)).length} not healthy`;
   const traffic = state.rate === null ? 'no traffic' : `traffic ${count(state.rate)} events/s`;
-  const left = `  Sluice   up ${duration(state.upSeconds)}   ${traffic}`;
-  const gap = ' '.repeat(Math.max(2, width - left.length - health.length));
-  return [`${paint('bold', left)}${gap}${paint(healthy ? 'green' : 'yellow', health)}`];
+  // The health stays on a narrow terminal, whatever else goes.
+  const room = width - health.length - 2;
+  const left = cut(`  Sluice   up ${duration(state.upSeconds)}   ${traffic}`, room);
+  return [
+    `${paint('bold', left)}${' '.repeat(width - left.length - health.length)}${paint(healthy ? 'green' : 'yellow', health)}`,
+  ];
 }
 
 interface Column {
@@ -95,15 +98,16 @@ function healthStyle(row: ProcessRow): Style {
 
 function boardLines(board: Board, width: number, paint: Paint): readonly string[] {
   const asOf = board.asOfMs === null ? '' : ` as of ${new Date(board.asOfMs).toISOString().slice(11, 19)} UTC`;
-  const title = paint('bold', `  Most events in the last 10 minutes${asOf}`);
+  const title = paint('bold', cut(`  Most events in the last 10 minutes${asOf}`, width));
   if (board.entries.length === 0) return [title, paint('dim', '  nothing yet')];
   const most = Math.max(...board.entries.map(({ events }) => events));
+  const nameWidth = Math.min(45, width - 18);
   const barWidth = Math.max(0, Math.min(30, width - 65));
   return [
     title,
     ...board.entries.map(({ title: name, events }, index) => {
       const bar = '▇'.repeat(most > 0 ? Math.max(1, Math.round((events / most) * barWidth)) : 0).slice(0, barWidth);
-      return `  ${index + 1}  ${cut(name, 45).padEnd(45)}${count(events).padStart(10)}  ${paint('cyan', bar)}`;
+      return `  ${index + 1}  ${cut(name, nameWidth).padEnd(nameWidth)}${count(events).padStart(10)}${barWidth === 0 ? '' : `  ${paint('cyan', bar)}`}`;
     }),
   ];
 }
