@@ -81,16 +81,22 @@ export function redisClient(options: RedisClientOptions): RedisClient {
 
 function wrap(client: Redis | Cluster): RedisClient {
   // Without a listener a lost connection would end the process; what it means is said by the call that fails.
-  client.on('error', () => {});
+  let lastError: unknown;
+  client.on('error', (error: unknown) => {
+    lastError = error;
+  });
   let closed = false;
   return {
     scripts: client as unknown as BoardScripts,
     async connect() {
+      lastError = undefined;
       try {
         if (client.status === 'wait' || client.status === 'end') await client.connect();
         await client.ping();
       } catch (error) {
-        throw redisError(error, 'connecting');
+        // A refused login is told by an event; the call itself only says that the connection was closed.
+        const told = redisError(lastError ?? error, 'connecting');
+        throw told.action === 'fatal' ? told : redisError(error, 'connecting');
       }
     },
     async info(section) {

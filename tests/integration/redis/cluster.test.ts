@@ -1,5 +1,3 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { baseKey, scriptKeys } from '../../../connectors/redis/keys.ts';
 import { redisSink } from '../../../connectors/redis/sink.ts';
@@ -12,6 +10,7 @@ import { entry, gone, stamp, TestLog } from './records.ts';
 import { startRedis, type TestRedis, until } from './server.ts';
 
 const FIRST_PORT = 16_520;
+const SLOTS = 16_384;
 
 describe('redis cluster', { timeout: 60_000 }, () => {
   const nodes: TestRedis[] = [];
@@ -20,8 +19,14 @@ describe('redis cluster', { timeout: 60_000 }, () => {
   beforeAll(async () => {
     const settings = { 'cluster-enabled': 'yes', 'cluster-node-timeout': '2000' };
     for (let n = 0; n < 3; n += 1) nodes.push(await startRedis(FIRST_PORT + 10 * n, settings));
-    const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`);
-    await promisify(execFile)('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes'], { timeout: 30_000 });
+    const share = Math.ceil(SLOTS / nodes.length);
+    for (const [n, { admin }] of nodes.entries()) {
+      const slots = Array.from({ length: Math.min(share, SLOTS - n * share) }, (_, slot) => n * share + slot);
+      // Two nodes that start with the same epoch would have to settle it between them.
+      await admin.cluster('SET-CONFIG-EPOCH', n + 1);
+      await admin.cluster('ADDSLOTS', ...slots);
+      if (n > 0) await admin.cluster('MEET', '127.0.0.1', nodes[0]!.port);
+    }
     await until('the cluster is up', async () => {
       const states = await Promise.all(nodes.map(({ admin }) => admin.cluster('INFO')));
       return states.every((state) => state.includes('cluster_state:ok'));

@@ -5,6 +5,9 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
+import { resolveJars } from '../../../infra/native/jars.ts';
+import { redisServer } from '../../../infra/native/redis.ts';
+import { onPath } from '../../../infra/native/tools.ts';
 
 const DEADLINE_MS = 15_000;
 
@@ -37,6 +40,7 @@ export async function startRedis(
 ): Promise<TestRedis> {
   const dir = mkdtempSync(join(tmpdir(), 'sluice-redis-'));
   const port = await freePort(firstPort);
+  const binary = onPath('redis-server') ?? redisServer(await resolveJars());
   const admin = new Redis({
     port,
     host: '127.0.0.1',
@@ -58,7 +62,7 @@ export async function startRedis(
     },
     async start() {
       const started = spawn(
-        'redis-server',
+        binary,
         Object.entries(all).flatMap(([name, value]) => [`--${name}`, value]),
         {
           stdio: 'ignore',

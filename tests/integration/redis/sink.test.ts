@@ -312,10 +312,27 @@ describe('redis sink', { timeout: 60_000 }, () => {
     await expect(write(sink, unknown)).rejects.toMatchObject({ code: 'REDIS_LEADERBOARD_UNKNOWN' });
   });
 
+  it('needs no more rights than are documented', async () => {
+    const rules = ['on', '>secret', '~lb:*', '+@all', '-@dangerous', '+info'];
+    await server.admin.call('ACL', 'SETUSER', 'sluice', 'reset', ...rules);
+    const logs = twoLogs();
+    const sink = await openBoth(logs, { redis: { url: `redis://sluice:secret@127.0.0.1:${server.port}` } });
+    expect(await write(sink, logs[0].batch(entry('a', 1), stamp(0, 1, 1n)))).toBe('written');
+    expect(await ids()).toEqual(['a']);
+    const wrong = open({ redis: { url: `redis://sluice:wrong@127.0.0.1:${server.port}` } });
+    await expect(wrong).rejects.toMatchObject({ code: 'REDIS_WRONGPASS', action: 'fatal' });
+    await server.admin.call('ACL', 'SETUSER', 'sluice', 'resetkeys', '~other:*');
+    const batch = logs[0].batch(stamp(0, 2, 2n));
+    await expect(write(sink, batch)).rejects.toMatchObject({ code: 'REDIS_NOPERM', action: 'fatal' });
+    await server.admin.call('ACL', 'DELUSER', 'sluice');
+  });
+
   it('does not start where keys may be evicted, or without a server', async () => {
-    await server.admin.config('SET', 'maxmemory', '1gb', 'maxmemory-policy', 'allkeys-lru');
+    await server.admin.config('SET', 'maxmemory', '1gb');
+    await server.admin.config('SET', 'maxmemory-policy', 'allkeys-lru');
     await expect(open()).rejects.toMatchObject({ code: 'REDIS_EVICTS', action: 'fatal' });
-    await server.admin.config('SET', 'maxmemory', '0', 'maxmemory-policy', 'noeviction');
+    await server.admin.config('SET', 'maxmemory-policy', 'noeviction');
+    await server.admin.config('SET', 'maxmemory', '0');
     await expect(open({ redis: { url: 'redis://127.0.0.1:1' } })).rejects.toMatchObject({ code: 'REDIS_UNREACHABLE' });
     expect(() => boardReader({ url: 'http://127.0.0.1' })).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }));
   });
