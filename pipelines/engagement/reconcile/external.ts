@@ -14,6 +14,7 @@ import { type Row, rowText, textHash } from './row.ts';
 import { RowTable } from './row-table.ts';
 import type { RowStore } from './rows.ts';
 import { RANGE_ROWS, type RangeSum } from './source.ts';
+import { type Deadline, until } from './wait.ts';
 
 /** A row's hash and its id, for all rows, in two flat arrays. */
 export class RowHashes {
@@ -70,6 +71,7 @@ export interface ExternalOptions {
   readonly schemas: SchemaSource;
   readonly partitions: number;
   readonly since: Date | null;
+  readonly deadline: Deadline;
 }
 
 /** The topic as it was read. */
@@ -95,7 +97,19 @@ export class ExternalTopic implements RowStore {
   async read(): Promise<void> {
     const { client } = this.#options;
     const partitions = this.#partitions();
-    this.#ends = await client.offsets(EVENTS_V1, partitions, 'lastStable');
+    // A commit reaches the partitions of its transaction at different moments: ClickHouse may know of one that is still open here.
+    const written = await client.offsets(EVENTS_V1, partitions, 'highWatermark');
+    this.#ends = await until(this.#options.deadline, {
+      ask: async () => await client.offsets(EVENTS_V1, partitions, 'lastStable'),
+      done: (stable) => (openAt(written, stable).length === 0 ? stable : null),
+      missing: (stable) =>
+        openAt(written, stable)
+          .map(
+            ([partition, end]) =>
+              `${EVENTS_V1}, partition ${partition}: open at ${stable.get(partition)}, wanted ${end}`,
+          )
+          .join('; '),
+    });
     this.changesEnd = await this.#options.changes.offsets(CHANGES, partitions, 'highWatermark');
     for (const partition of partitions) {
       const table = new RowTable();
@@ -165,6 +179,13 @@ export class ExternalTopic implements RowStore {
   #partitions(): readonly number[] {
     return Array.from({ length: this.#options.partitions }, (_, partition) => partition);
   }
+}
+
+function openAt(
+  written: ReadonlyMap<number, bigint>,
+  stable: ReadonlyMap<number, bigint>,
+): (readonly [number, bigint])[] {
+  return [...written].filter(([partition, end]) => (stable.get(partition) ?? 0n) < end);
 }
 
 function eventRow(event: EngagementEvent): Row {

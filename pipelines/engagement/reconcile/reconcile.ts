@@ -169,6 +169,7 @@ class Run {
       schemas: options.schemas,
       partitions: this.#partitions,
       since: options.since ?? null,
+      deadline,
     });
     await topic.read();
     await untilWarehouseWrote(warehouse, topic.changesEnd, deadline);
