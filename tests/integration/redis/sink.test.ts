@@ -233,6 +233,18 @@ describe('redis sink', { timeout: 60_000 }, () => {
     expect(await ids()).toEqual(['c', 'b', 'a']);
   });
 
+  it('notices that only its fence is gone', async () => {
+    const logs = twoLogs();
+    const sink = await openBoth(logs);
+    await write(sink, logs[0].batch(entry('a', 1), stamp(0, 1, 1n)));
+    await server.admin.del('lb:{engagement:1h}:asof');
+    const next = logs[0].batch(entry('b', 2), stamp(0, 2, 2n));
+    expect(await write(sink, next)).toBe('lost');
+    expect(await positionOf(sink, logs[0])).toEqual({ kind: 'rebuild' });
+    // Whoever skips the rebuild may not go on in the middle.
+    expect(await write(sink, next)).toBe('lost');
+  });
+
   it('survives kill -9 and restart of Redis without losing or repeating anything', async () => {
     const logs = twoLogs();
     const sink = await openBoth(logs);
