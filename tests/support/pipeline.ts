@@ -1,5 +1,5 @@
 /** The whole of Sluice for an end-to-end test: servers, deployment, workers as supervised processes, traffic, reconcile. */
-import { mkdtempSync } from 'node:fs';
+import { mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Stack, startStack } from '../../infra/native/stack.ts';
@@ -44,10 +44,12 @@ export async function startPipeline(options: { readonly instances: number }): Pr
     const signal = AbortSignal.timeout(SCRIPT_MS);
     await deploy({ env, signal, say: () => {} });
     for (let instance = 0; instance < options.instances; instance++) {
+      const folder = join(home, `instance-${instance}`);
+      mkdirSync(join(folder, 'logs'), { recursive: true });
       const children = new Children({
-        home: join(home, `instance-${instance}`),
+        home: folder,
         // Each instance has its own folder of local stores, as on a machine of its own.
-        env: { ...env, SLUICE_STATE_DIR: join(home, `instance-${instance}`, 'state') },
+        env: { ...env, SLUICE_STATE_DIR: join(folder, 'state') },
         metricsPort: await freePortBase(),
         workers: WORKERS,
         onChange: () => {},
