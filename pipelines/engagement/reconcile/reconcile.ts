@@ -127,7 +127,8 @@ class Run {
     for (const rollup of ROLLUPS) {
       await this.#step(`clickhouse.${rollup.name}`, async (findings) => {
         const { source, warehouse } = this.#parts;
-        await compareRollup({ source, warehouse, rollup, explained: this.#explained, findings });
+        const moved = async (before: ReadonlyMap<number, Progress>) => await this.#moved(before);
+        await compareRollup({ source, warehouse, rollup, explained: this.#explained, moved, findings });
         return this.#offsets(this.#written);
       });
     }
@@ -154,7 +155,7 @@ class Run {
     const store: RowStore = {
       rowHashes: async (ranges) => await warehouse.rowHashes(ranges),
       rows: async (ids) => await warehouse.rows(ids),
-      changed: async () => await hasMoved(warehouse, before),
+      changed: async () => await this.#moved(before),
     };
     const found = await warehouse.rangeSums();
     this.#explained = await compareRows({ ...this.#common(findings), source, warehouse, store, found });
@@ -187,6 +188,13 @@ class Run {
       window,
     );
     return Object.fromEntries([...counted].map(([partition, offset]) => [partition, String(offset)]));
+  }
+
+  async #moved(before: ReadonlyMap<number, Progress>): Promise<boolean> {
+    const { options, warehouse } = this.#parts;
+    const partitions = Array.from({ length: this.#partitions }, (_, partition) => partition);
+    const changesEnd = async () => await options.log.offsets(CHANGES, partitions, 'highWatermark');
+    return await hasMoved(warehouse, before, changesEnd);
   }
 
   #common(findings: Findings) {

@@ -95,14 +95,21 @@ export async function untilWarehouseWrote(
 const SETTLE_POLLS = 8;
 
 /**
- * Gives a batch that was being written while `before` was read the time to be complete: until some partition has gone on,
- * or for about one and a half seconds. Says whether anything moved.
+ * Gives a batch that was being written while `before` was read the time to be complete: until some partition has gone on, or
+ * nothing is left to write, or for about one and a half seconds. Says whether anything moved.
  */
-export async function hasMoved(warehouse: Warehouse, before: ReadonlyMap<number, Progress>): Promise<boolean> {
+export async function hasMoved(
+  warehouse: Warehouse,
+  before: ReadonlyMap<number, Progress>,
+  changesEnd: () => Promise<ReadonlyMap<number, bigint>>,
+): Promise<boolean> {
   for (let poll = 0; poll < SETTLE_POLLS; poll++) {
-    for (const [partition, { nextOffset }] of await warehouse.progress()) {
+    const ends = await changesEnd();
+    const progress = await warehouse.progress();
+    for (const [partition, { nextOffset }] of progress) {
       if (nextOffset !== before.get(partition)?.nextOffset) return true;
     }
+    if ([...ends].every(([partition, end]) => (progress.get(partition)?.nextOffset ?? 0n) >= end)) return false;
     await pause();
   }
   return false;
