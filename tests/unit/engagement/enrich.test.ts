@@ -48,9 +48,9 @@ async function holds(policy: Policy, numRuns: number): Promise<void> {
 describe('engagement.enrich, crashed at any step of any history', () => {
   it('keeps the table equal to the join of the rows with their newest contents', async () => {
     await holds('correct', 100);
-  });
+  }, 90_000);
 
   it('leaves rows as they were enriched when asked to', async () => {
     await holds('keep', 50);
-  });
+  }, 90_000);
 });
