@@ -4,6 +4,7 @@ import { chownSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
+import { processStart } from './lock.ts';
 import { installPrograms, placePostgres, postgresFolder, systemUser } from './postgres-files.ts';
 import { cleanEnvironment, type Place, type ServerDeclaration } from './service.ts';
 
@@ -44,17 +45,23 @@ async function initialise(folder: string, programs: string, password: string): P
 }
 
 /**
- * After a crash of the whole machine (or container) the process id in postmaster.pid may belong to somebody else by now, and
- * Postgres would refuse to start. We hold the lock of the home, so no Postgres of ours is running.
+ * Postgres refuses to start while the process named in postmaster.pid seems to be there. Two that are not: a zombie that
+ * nobody waits for (a container without an init), and somebody else who has the id by now (after a crash of the machine).
+ * We hold the lock of the home, so no Postgres of ours is running.
  */
 function removeStalePidFile(folder: string): void {
   const file = join(folder, 'data', 'postmaster.pid');
+  if (!existsSync(file)) return;
+  const pid = Number(readFileSync(file, 'utf8').split('\n')[0]);
+  if (processStart(pid) === undefined || !isPostgres(pid)) rmSync(file);
+}
+
+function isPostgres(pid: number): boolean {
   try {
-    const pid = readFileSync(file, 'utf8').split('\n')[0] ?? '';
-    const name = readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
-    if (name !== 'postgres') rmSync(file);
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'postgres';
   } catch {
-    // No file, no such process, or no /proc: Postgres sorts these out by itself.
+    // No /proc here: leave the judgement to Postgres.
+    return true;
   }
 }
 

@@ -47,7 +47,7 @@ const MAX_BACKOFF_MS = 10_000;
 /** Up for this long, a process counts as healthy again and its backoff starts over. */
 const STEADY_MS = 30_000;
 /** Exits in a row, before it was ever up and after, until we give up and say so. */
-const MAX_EXITS_BEFORE_UP = 3;
+const MAX_EXITS_BEFORE_UP = 4;
 const MAX_EXITS_IN_A_ROW = 30;
 const MAX_LOG_BYTES = 32 * 1024 * 1024;
 

@@ -72,7 +72,7 @@ it('gives up a process that never comes up, with the end of its log', async () =
     code: 'SERVICE_FAILED',
     message: expect.stringMatching(/exit code 3[\s\S]*the port is taken/),
   });
-  expect(supervised.status).toMatchObject({ state: 'failed', restarts: 2 });
+  expect(supervised.status).toMatchObject({ state: 'failed', restarts: 3 });
 });
 
 it('gives up a program that is not there', async () => {

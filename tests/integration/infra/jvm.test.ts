@@ -1,0 +1,50 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Stack, startStack } from '../../../infra/native/stack.ts';
+import { freePortBase } from '../../support/ports.ts';
+
+let stack: Stack;
+
+beforeAll(async () => {
+  const home = mkdtempSync(join(tmpdir(), 'sluice-jvm-'));
+  stack = await startStack({ home, portBase: await freePortBase(), services: ['kafka', 'registry', 'connect'] });
+});
+afterAll(() => stack.stop({ remove: true }));
+
+async function json(url: string, init: RequestInit = {}): Promise<unknown> {
+  const response = await fetch(url, { ...init, signal: AbortSignal.timeout(30_000) });
+  return response.json();
+}
+
+describe('the servers on Java', () => {
+  it('run Connect with Debezium and the Avro converter', async () => {
+    const plugins = (await json(`${stack.env.SLUICE_CONNECT_URL}/connector-plugins?connectorsOnly=false`)) as readonly {
+      class: string;
+      version?: string;
+    }[];
+    const versions = new Map(plugins.map(({ class: name, version }) => [name, version]));
+    expect(versions.get('io.debezium.connector.postgresql.PostgresConnector')).toBe('3.7.0.Final');
+    expect(versions.has('io.apicurio.registry.utils.converter.AvroConverter')).toBe(true);
+    expect(versions.has('io.debezium.transforms.partitions.PartitionRouting')).toBe(true);
+  });
+
+  it('keep a schema that was registered right before the registry was killed', async () => {
+    const subject = `${stack.env.SLUICE_REGISTRY_URL}/subjects/kept-value/versions`;
+    const headers = { 'content-type': 'application/vnd.schemaregistry.v1+json' };
+    await json(subject, { method: 'POST', headers, body: JSON.stringify({ schema: '{"type":"string"}' }) });
+    await stack.kill('registry', 'SIGKILL');
+    await stack.untilUp('registry');
+    expect(await json(`${subject}/latest`)).toMatchObject({ subject: 'kept-value', version: 1 });
+  });
+
+  it('come back when the broker is killed', async () => {
+    const before = stack.pids();
+    await stack.kill('kafka', 'SIGKILL');
+    await stack.untilUp('kafka');
+    expect(await json(`${stack.env.SLUICE_CONNECT_URL}/connectors`)).toEqual([]);
+    expect(stack.pids()).toMatchObject({ connect: before.connect, registry: expect.any(Number) });
+    expect(stack.pids().kafka).not.toBe(before.kafka);
+  });
+});
