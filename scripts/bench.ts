@@ -1,0 +1,91 @@
+/** `npm run bench -- e2e|replay`: how fast, how fresh and how costly, on this machine. What the figures mean: docs/performance.md. */
+import { mkdirSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { describe } from '../infra/native/error.ts';
+import { type ReplayResult, replay, STAGES, type StageName } from './bench/replay.ts';
+
+const whole = (text: string): number => {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0 && value <= 100_000_000) return value;
+  throw new InvalidArgumentError('expected a whole number above 0.');
+};
+
+/** Aborted by the first signal: what was started is stopped, and its folder removed. */
+function stopSignal(): AbortSignal {
+  const stopping = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort());
+  return stopping.signal;
+}
+
+const say = (text: string): void => console.error(text);
+
+interface ReplayFlags {
+  readonly records: number;
+  readonly contents: number;
+  readonly stage?: StageName;
+  readonly seed: number;
+  readonly growthContents: number;
+  readonly growth: boolean;
+  readonly profile?: string | true;
+  readonly json: boolean;
+}
+
+async function runReplay(flags: ReplayFlags): Promise<void> {
+  const folder = flags.profile === undefined ? null : resolve(flags.profile === true ? 'profiles' : flags.profile);
+  if (folder !== null) mkdirSync(folder, { recursive: true });
+  const result = await replay({
+    records: flags.records,
+    contents: flags.contents,
+    stage: flags.stage ?? null,
+    seed: flags.seed,
+    // A profile is about one run.
+    growthContents: flags.growth && folder === null ? flags.growthContents : null,
+    profileFolder: folder,
+    signal: stopSignal(),
+    say,
+  });
+  if (!flags.json) printReplay(result);
+  else console.log(JSON.stringify(result));
+}
+
+function printReplay({ records, contents, recordBytes, machine, stages }: ReplayResult): void {
+  console.log(`${records} changes of ${recordBytes} bytes, ${contents} contents; ${machine.cores} × ${machine.cpu}`);
+  console.table(
+    Object.fromEntries(
+      Object.entries(stages).map(([name, stage]) => [
+        name,
+        {
+          'records/s': stage.recordsPerSecond,
+          'µs CPU a record': stage.cpuMicrosPerRecord,
+          'RSS MiB': stage.rssMiB,
+          'growth with rows': stage.growth.rows ?? '–',
+          'with contents': stage.growth.contents ?? '–',
+        },
+      ]),
+    ),
+  );
+}
+
+const program = new Command('bench').description('Measure Sluice on this machine, on servers of its own.');
+program
+  .command('replay')
+  .description('each stage and sink alone over recorded changes')
+  .option('--records <n>', 'changes to replay', whole, 1_000_000)
+  .option('--contents <n>', 'contents that they are about', whole, 1_000)
+  .addOption(new Option('--stage <name>', 'one of them alone').choices(STAGES))
+  .option('--seed <n>', 'of the traffic', whole, 42)
+  .option('--growth-contents <n>', 'repeat with so many contents to see the growth', whole, 100_000)
+  .option('--no-growth', 'do not repeat')
+  .option('--profile [folder]', 'also write CPU profiles, and print where the time went')
+  .option('--json', 'the last line is one JSON object', false)
+  .action(runReplay);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  console.error(describe(error));
+  process.exitCode = 1;
+}
+// Whatever a library left open must not hold the terminal; the exit code is set above.
+process.exit();
