@@ -89,7 +89,7 @@ describe('npm run stack', () => {
   it('starts a second time right after the launcher was killed', async () => {
     await up();
     process.kill(runningStack(home)!.launcher, 'SIGKILL');
-    expect(await up()).toMatchObject({ code: 0, output: expect.stringMatching(/postgres +up/) });
+    expect(await up()).toMatchObject({ code: 0, output: expect.stringMatching(/redis +up/) });
   });
 
   it('empties the home on reset', async () => {
