@@ -1,7 +1,7 @@
 /** The bytes that Debezium writes for a change of either table, and bytes that it never would. */
 import type { AvroSchema } from '../../../engine/avro/schema.ts';
 import { avscType, contentColumns, envelopeSchema, eventColumns, framed, plainSource } from '../codec/debezium.ts';
-import { type ContentFields, contentIdOf, type EventRow, type Garbage, type SourceBlock } from './source.ts';
+import { type ContentFields, contentIdOf, type EventRow, type Garbage, type SourceBlock } from './rows.ts';
 
 const EVENT_SCHEMA = 11;
 const CONTENT_SCHEMA = 12;

@@ -6,7 +6,8 @@ import type { EngagementEvent } from '../../../schemas/engagement/event.ts';
 import type { MemoryLog } from '../../support/memory-log.ts';
 import { changesOf, presentOf } from './harness.ts';
 import { contribution, expected, join, keyOf, type Policy, pctBp } from './model.ts';
-import { type ContentFields, contentIdOf, type Source } from './source.ts';
+import { type ContentFields, contentIdOf } from './rows.ts';
+import type { Source } from './source.ts';
 
 interface Checked {
   readonly log: MemoryLog;

@@ -7,7 +7,8 @@ import { CDC_EVENTS, CHANGES } from '../../../pipelines/engagement/topics.ts';
 import { MemoryLog } from '../../support/memory-log.ts';
 import { checkPartition } from './checks.ts';
 import { type Crash, changesOf, type DriveOptions, drive } from './harness.ts';
-import { type ContentFields, type Op, Source, type Step } from './source.ts';
+import type { ContentFields, Op, Step } from './rows.ts';
+import { Source } from './source.ts';
 
 const ROWS = 25;
 const WALK_ROWS = 4;

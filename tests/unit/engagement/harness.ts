@@ -22,7 +22,8 @@ import type { Fault, MemoryLog } from '../../support/memory-log.ts';
 import { schemasById } from '../codec/debezium.ts';
 import { CAPTURE_SCHEMAS } from './capture.ts';
 import { keyOf, type Policy } from './model.ts';
-import type { Source, Step } from './source.ts';
+import type { Step } from './rows.ts';
+import type { Source } from './source.ts';
 
 const IDS = { key: 1, event: 2, change: 3 };
 const registry = schemasById({ 1: eventKeySchema, 2: eventSchema, 3: changeSchema, ...CAPTURE_SCHEMAS });

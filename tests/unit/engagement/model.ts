@@ -1,7 +1,8 @@
 /** What must come out, computed plainly: every record of the capture in turn, nothing incremental, nothing encoded. */
 import type { ChangeKind } from '../../../schemas/engagement/change.ts';
 import type { EngagementEvent } from '../../../schemas/engagement/event.ts';
-import { type Captured, type ContentVersion, contentIdOf, type EventRow, reasonOf, type Source } from './source.ts';
+import { contentIdOf, type EventRow } from './rows.ts';
+import { type Captured, type ContentVersion, reasonOf, type Source } from './source.ts';
 
 export type Policy = 'correct' | 'keep';
 
