@@ -29,7 +29,8 @@ export function engagementTopics(partitions: number): readonly TopicSpec[] {
     { name: CDC_EVENTS, partitions, cleanup: 'delete', retentionMs: 7 * DAY_MS },
     { name: CDC_CONTENT, partitions: 1, cleanup: 'delete', retentionMs: -1 },
     { name: CDC_HEARTBEAT, partitions: 1, cleanup: 'delete', retentionMs: DAY_MS },
-    { name: CHANGES, partitions, cleanup: 'delete', retentionMs: 7 * DAY_MS },
+    // The longest window, and a day that an event may be dated ahead: a `before` never outlives its `after` in the log.
+    { name: CHANGES, partitions, cleanup: 'delete', retentionMs: 9 * DAY_MS },
     { name: EVENTS_V1, partitions, cleanup: 'compact', retentionMs: -1 },
     { name: LEADERBOARDS, partitions, cleanup: 'compact', retentionMs: -1 },
     { name: LEADERBOARD_CHANGELOG, partitions, cleanup: 'compact', retentionMs: -1 },
