@@ -61,7 +61,8 @@ class Leaderboard implements StageProcessor {
   beforeCommit(): void {
     for (const output of this.#state.publish({ partition: this.#partition, nextOffset: this.#nextOffset })) {
       this.#writer.reset();
-      const value = output.kind === 'upsert' ? encodeLeaderboard(this.#writer, this.#options.schemaId, output.value) : null;
+      const value =
+        output.kind === 'upsert' ? encodeLeaderboard(this.#writer, this.#options.schemaId, output.value) : null;
       this.#emit(LEADERBOARDS, Buffer.from(output.key), value, this.#state.streamTime);
     }
   }
