@@ -60,7 +60,6 @@ const INSERT_SETTINGS = {
   min_insert_block_size_rows: '10000000',
   min_insert_block_size_bytes: '0',
   input_format_parallel_parsing: 0,
-  parallel_view_processing: 1,
   // Late events and replays touch any number of months.
   max_partitions_per_insert_block: '0',
 } as const;
