@@ -42,9 +42,14 @@ class Reporter {
   /** A process changed: on a terminal what is of interest becomes a notice, elsewhere every change is a line. */
   changed({ name, state, detail }: ProcessStatus): void {
     const line = `${name}: ${state}${detail === null || state === 'up' ? '' : ` (${detail})`}`;
-    this.say(line);
-    if (state !== 'backoff' && state !== 'failed') return;
-    this.notices.push(`${new Date().toISOString().slice(11, 19)} ${line}`);
+    if (state === 'backoff' || state === 'failed') this.warn(line);
+    else this.say(line);
+  }
+
+  /** Something to know about: a line, and on the screen for as long as nothing newer takes its place. */
+  warn(text: string): void {
+    this.say(text);
+    this.notices.push(`${new Date().toISOString().slice(11, 19)} ${text}`);
     if (this.notices.length > MAX_NOTICES) this.notices.shift();
   }
 
@@ -120,7 +125,7 @@ async function watch(
     }
     return null;
   } finally {
-    board.close();
+    await board.close();
   }
 }
 
@@ -147,7 +152,7 @@ async function main(): Promise<void> {
     const servers = await start({ ...stackPlace(process.env), signal, say, onChange });
     undo.push(() => servers.stop());
     const env = { ...process.env, ...servers.env };
-    await deploy({ env, signal, say });
+    await deploy({ env, signal, say, warn: (text) => reporter.warn(text) });
     const workers = WORKER_NAMES.filter((name) => name !== 'engagement.mirror' || env.SLUICE_MIRROR_KAFKA_BROKERS);
     const home = servers.env.SLUICE_HOME ?? '';
     const children = new Children({ home, env, metricsPort: servers.metricsPort, workers, onChange });

@@ -1,32 +1,37 @@
-/** The top five of the 10-minute board, as an application would read it from Redis. */
-import { Redis } from 'ioredis';
+/** The top five of the 10-minute board, read from Redis as an application would. */
+import { leaderboardReader } from '../../pipelines/engagement/leaderboard-reader.ts';
 import type { Board } from './state.ts';
 
-const TAG = '{engagement:10m}';
 const EMPTY: Board = { entries: [], asOfMs: null };
+/** Shown once a second: an answer that takes longer is of no use. */
+const TIMEOUT_MS = 1_000;
 
 export class BoardReader {
-  readonly #redis: Redis;
+  readonly #reader;
+  #connected = false;
 
   constructor(url: string) {
-    // Shown once a second: a Redis that is away is simply an empty board until it is back.
-    this.#redis = new Redis(url, { maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 1_000 });
-    this.#redis.on('error', () => undefined);
+    this.#reader = leaderboardReader({ url, commandTimeoutMs: TIMEOUT_MS });
   }
 
+  /** The first places; none while Redis is away. */
   async top(count: number): Promise<Board> {
     try {
-      const ranked = await this.#redis.zrevrange(`lb:${TAG}:events`, 0, count - 1, 'WITHSCORES');
-      const ids = ranked.filter((_, index) => index % 2 === 0);
-      const titles = await Promise.all(ids.map((id) => this.#redis.hget(`lb:${TAG}:content:${id}`, 'title')));
-      const entries = ids.map((id, index) => ({ title: titles[index] ?? id, events: Number(ranked[index * 2 + 1]) }));
-      return { entries, asOfMs: null };
+      if (!this.#connected) {
+        await this.#reader.connect();
+        this.#connected = true;
+      }
+      const { entries, asOf } = await this.#reader.top('10m', 'events', count);
+      return {
+        entries: entries.map(({ title, contentId, events }) => ({ title: title === '' ? contentId : title, events })),
+        asOfMs: asOf?.streamTime ?? null,
+      };
     } catch {
       return EMPTY;
     }
   }
 
-  close(): void {
-    this.#redis.disconnect();
+  async close(): Promise<void> {
+    await this.#reader.close().catch(() => undefined);
   }
 }

@@ -60,15 +60,14 @@ export class Gatherer {
   }
 }
 
-/** Where to connect, each with something to try first. */
+/** Where to connect, each with something to try first; short enough for 100 columns on the default ports. */
 export function connectionsOf(env: Readonly<Record<string, string>>): readonly Connection[] {
   const redis = new URL(env.SLUICE_REDIS_URL ?? '');
-  const query = 'SELECT * FROM content_performance LIMIT 5 FORMAT PrettyCompact';
+  const { host } = new URL(env.SLUICE_CLICKHOUSE_URL ?? '');
+  const login = env.SLUICE_CLICKHOUSE_PASSWORD ? `-u default:${env.SLUICE_CLICKHOUSE_PASSWORD} ` : '';
+  const query = `SELECT * FROM ${env.SLUICE_CLICKHOUSE_DATABASE}.device_breakdown LIMIT 5 FORMAT Pretty`;
   return [
-    {
-      name: 'ClickHouse',
-      try: `curl '${env.SLUICE_CLICKHOUSE_URL}/?database=${env.SLUICE_CLICKHOUSE_DATABASE}' -d '${query}'`,
-    },
+    { name: 'ClickHouse', try: `curl ${login}${host} -d '${query}'` },
     { name: 'Redis', try: `redis-cli -p ${redis.port} ZREVRANGE lb:{engagement:10m}:events 0 4 WITHSCORES` },
     { name: 'Topic', try: `kcat -b ${env.SLUICE_KAFKA_BROKERS} -t engagement.events.v1 -C -o -5 -e -f '%k %p %o\\n'` },
     { name: 'Postgres', try: `psql ${env.SLUICE_POSTGRES_URL}` },

@@ -44,11 +44,15 @@ export async function mustRun(
   script: string,
   args: readonly string[],
   options: { readonly env: NodeJS.ProcessEnv; readonly timeoutMs: number; readonly signal?: AbortSignal },
-): Promise<string> {
-  const { code, output } = await runScript(script, args, options);
-  if (code === 0) return output;
+): Promise<void> {
+  const result = await runScript(script, args, options);
+  if (result.code !== 0) throw failed(script, args, result);
+}
+
+/** The error of a script that did not do its work: DEPLOY_FAILED. */
+export function failed(script: string, args: readonly string[], { code, output }: TaskResult): StackError {
   const command = `scripts/${[script, ...args].join(' ')}`;
-  throw new StackError(
+  return new StackError(
     'DEPLOY_FAILED',
     `${command} failed (exit code ${code}):\n${output.trim()}`,
     'Read its message above; npm run stack -- reset starts over with empty data.',

@@ -145,4 +145,5 @@ it('shows where to connect by the ports in use', () => {
   for (const port of ['21006', '21005', '21000', '21004', '21002']) {
     expect(commands.some((command) => command.includes(port))).toBe(true);
   }
+  for (const command of commands) expect(command.length).toBeLessThanOrEqual(87);
 });
