@@ -1,18 +1,18 @@
 /**
  * The life of a sink's task, one input partition:
  *
- *   position ► [pending range again | rebuild] ► run: gather ► [commit pending range] ► write ► commit ─┐
- *      ▲                                          ▲────────────────────────────────────────────────────┘
- *      └── any error, or a target that has lost its data: the next opening begins here
+ *   fence ► position ► [pending range again | rebuild] ► run: gather ► [commit pending range] ► write ► commit ─┐
+ *     ▲                                                   ▲────────────────────────────────────────────────────┘
+ *     └── any error, or a target that has lost its data: the next opening begins here
  *
  * Invariant (`pending-range`): the target never sees two different batches that cover one offset. The range is committed to
  * Kafka, in this member's generation, before it is written; whoever comes next writes exactly that range again.
  */
-import { deadLetterHeaders } from './dead-letter.ts';
 import { SluiceError } from './errors.ts';
 import type { Assignment, LogClient, LogReader, LogRecord, Membership, PartitionStream } from './log.ts';
 import { readToEnd } from './restore.ts';
 import type { Sink, SinkBatch, SinkRecord, TopicPartition } from './sink.ts';
+import { type Letter, type PendingRange, SinkLedger } from './sink-ledger.ts';
 import type { TaskMetrics } from './stage-task.ts';
 
 export type SinkStep = 'positioned' | 'gathered' | 'announced' | 'written' | 'committed';
@@ -45,10 +45,10 @@ export interface SinkTaskOptions<T> {
   readonly probe?: (step: SinkStep) => void;
 }
 
-/** The offset's metadata while a range is being written. */
-interface PendingRange {
-  readonly to: bigint;
-  readonly generation: number;
+/** What can be written of some records, and what is at fault. */
+interface Decoded<T> {
+  readonly batch: SinkBatch<T>;
+  readonly letters: readonly Letter[];
 }
 
 const IDLE_MS = 1_000;
@@ -56,6 +56,7 @@ const IDLE_MS = 1_000;
 export class SinkTask<T> {
   readonly #options: SinkTaskOptions<T>;
   readonly #at: TopicPartition;
+  readonly #ledger: SinkLedger;
   #stopped = false;
   #stream: PartitionStream | null = null;
   #position = 0n;
@@ -67,7 +68,10 @@ export class SinkTask<T> {
 
   constructor(options: SinkTaskOptions<T>) {
     this.#options = options;
-    this.#at = { topic: options.definition.input, partition: options.partition };
+    const { definition, client, membership, assignment, partition } = options;
+    const { name, input, dlq, sink } = definition;
+    this.#at = { topic: input, partition };
+    this.#ledger = new SinkLedger({ name, dlq, delivery: sink.delivery, client, membership, assignment, at: this.#at });
   }
 
   get lag(): bigint {
@@ -91,6 +95,7 @@ export class SinkTask<T> {
       this.#stream?.close();
       this.#stream = null;
       this.#progressAt = 0;
+      await this.#ledger.close();
     }
   }
 
@@ -101,13 +106,13 @@ export class SinkTask<T> {
 
   async #open(): Promise<void> {
     const { definition, client, input, partition, probe } = this.#options;
-    const committed = await client.committed(definition.name, definition.input, partition);
+    const { offset, pending } = await this.#ledger.open();
     const earliest = (await client.offsets(definition.input, [partition], 'earliest')).get(partition) ?? 0n;
     const where = await definition.sink.position({ ...this.#at, generation: definition.generation });
     switch (where.kind) {
       case 'committed':
-        this.#position = committed?.offset ?? earliest;
-        await this.#finishPending(parsePending(committed?.metadata ?? ''));
+        this.#position = offset ?? earliest;
+        await this.#finishPending(pending);
         break;
       case 'offset':
         this.#position = where.offset > earliest ? where.offset : earliest;
@@ -128,21 +133,18 @@ export class SinkTask<T> {
   /** A predecessor announced a range and may or may not have written it: exactly that range again. */
   async #finishPending(pending: PendingRange | null): Promise<void> {
     if (pending === null) return;
-    const records: LogRecord[] = [];
+    const { definition, restore } = this.#options;
+    this.#gathered = [];
     const range = { ...this.#at, from: this.#position, end: pending.to };
-    await readToEnd(this.#options.restore, range, (run) => {
-      for (const record of run.records) records.push(record);
+    await readToEnd(restore, range, async (run) => {
+      await definition.prepare(run.records);
+      for (const record of run.records) this.#gathered.push(record);
     });
-    const { batch } = this.#decodeAll(records, {
-      from: this.#position,
-      to: pending.to,
-      generation: pending.generation,
-    });
-    await this.#write(batch, true);
-    await this.#commit(pending.to, '');
-    this.#position = pending.to;
+    const { to, generation } = pending;
+    await this.#complete(this.#decodeAll(this.#gathered, { from: this.#position, to, generation }), true);
   }
 
+  /** The newest sound record of every key: what a target that had seen everything would hold. */
   async #rebuild(earliest: bigint): Promise<bigint> {
     const { definition, client, restore, partition } = this.#options;
     const { sink, generation } = definition;
@@ -153,18 +155,22 @@ export class SinkTask<T> {
       });
     }
     const end = (await client.offsets(definition.input, [partition], 'lastStable')).get(partition) ?? earliest;
-    const newest = new Map<string, LogRecord>();
-    await readToEnd(restore, { ...this.#at, from: earliest, end }, (run) => {
-      for (const record of run.records) {
-        const key = record.key?.toString('latin1') ?? '';
+    const newest = new Map<string, SinkRecord<T>>();
+    const letters: Letter[] = [];
+    await readToEnd(restore, { ...this.#at, from: earliest, end }, async (run) => {
+      await definition.prepare(run.records);
+      const decoded = this.#decodeAll(run.records, { from: run.from, to: run.next, generation });
+      letters.push(...decoded.letters);
+      for (const record of decoded.batch.records) {
+        const key = Buffer.from(record.key ?? []).toString('latin1');
         newest.delete(key);
-        if (record.value !== null) newest.set(key, record);
+        if (record.kind === 'upsert') newest.set(key, record);
       }
     });
-    await definition.prepare([...newest.values()]);
-    const { batch } = this.#decodeAll([...newest.values()], { from: earliest, to: end, generation });
-    await sink.rebuild(batch);
-    await this.#commit(end, '');
+    // The letters first, as in `#complete`: once rebuilt, the target may say that it has seen everything.
+    if (letters.length > 0) await this.#settle(letters, earliest, end);
+    await sink.rebuild({ ...this.#at, from: earliest, to: end, generation, records: [...newest.values()] });
+    await this.#settle([], end);
     return end;
   }
 
@@ -181,80 +187,91 @@ export class SinkTask<T> {
 
   /** Writes what is gathered, batch by batch, as far as the sink's boundary allows. */
   async #drain(): Promise<void> {
-    const { definition } = this.#options;
-    const { sink, maxRecords, generation } = definition;
-    while (!this.#stopped) {
+    const { maxRecords, generation } = this.#options.definition;
+    while (!this.#stopped && this.#position < this.#gatheredTo) {
       const all = this.#gathered.length <= maxRecords;
       const slice = all ? this.#gathered : this.#gathered.slice(0, maxRecords);
       const to = all ? this.#gatheredTo : this.#gathered[maxRecords]!.offset;
-      const { batch, letters } = this.#decodeAll(slice, { from: this.#position, to, generation });
-      const cut = this.#boundary(batch, letters.length);
+      const decoded = this.#decodeAll(slice, { from: this.#position, to, generation });
+      const cut = this.#cut(decoded, slice.length >= maxRecords);
       if (cut === null) return;
-      await this.#deliver(cut, letters);
-      this.#gathered = this.#gathered.filter((record) => record.offset >= cut.to);
-      if (this.#gathered.length === 0 || sink.boundary !== undefined) return;
+      await this.#deliver(cut);
+      this.#gathered = this.#gathered.filter((record) => record.offset >= cut.batch.to);
     }
   }
 
-  /** The part of a batch that may be written now; null to wait for more. */
-  #boundary(batch: SinkBatch<T>, letters: number): SinkBatch<T> | null {
-    const { sink, maxRecords } = this.#options.definition;
+  /** The part that may be written now; null to wait for more. A full slice is written even without a boundary. */
+  #cut({ batch, letters }: Decoded<T>, full: boolean): Decoded<T> | null {
+    const { sink } = this.#options.definition;
     const { records } = batch;
-    if (records.length === 0 && letters === 0) {
+    if (sink.boundary === undefined || records.length === 0) return { batch, letters };
+    const count = sink.boundary(records);
+    if (count === records.length) return { batch, letters };
+    if (count === 0) return full ? { batch, letters } : null;
+    return before({ batch, letters }, { to: records[count]!.offset, count });
+  }
+
+  async #deliver({ batch, letters }: Decoded<T>): Promise<void> {
+    const { definition, metrics, probe } = this.#options;
+    if (batch.records.length === 0 && letters.length === 0) {
       // Only control records: the position moves, the commit waits for data.
       this.#position = batch.to;
-      return null;
-    }
-    if (sink.boundary === undefined || letters > 0) return batch;
-    const count = sink.boundary(records);
-    if (count === records.length) return batch;
-    if (count === 0) return records.length >= maxRecords ? batch : null;
-    return { ...batch, records: records.slice(0, count), to: records[count]!.offset };
-  }
-
-  async #deliver(batch: SinkBatch<T>, letters: readonly Letter[]): Promise<void> {
-    const { definition, metrics, probe } = this.#options;
-    const started = performance.now();
-    if (definition.sink.delivery === 'pending-range') {
-      await this.#commit(batch.from, formatPending({ to: batch.to, generation: batch.generation }));
-      probe?.('announced');
-    }
-    try {
-      await this.#write(batch, false);
-    } catch (error) {
-      if (!(error instanceof SluiceError && error.action === 'dead-letter')) throw error;
-      await this.#isolate(batch, { letters, error });
       return;
     }
-    probe?.('written');
-    if (letters.length > 0) await this.#deadLetter(letters, batch.to);
-    else await this.#commit(batch.to, '');
-    probe?.('committed');
-    this.#position = batch.to;
+    const started = performance.now();
+    if (definition.sink.delivery === 'pending-range') {
+      await this.#ledger.announce(batch.from, { to: batch.to, generation: batch.generation });
+      probe?.('announced');
+    }
+    if (!(await this.#complete({ batch, letters }, false))) return;
     metrics.records(batch.records.length);
     metrics.transaction((performance.now() - started) / 1000);
+  }
+
+  /**
+   * Writes an announced batch and commits what is behind it. False when the target refused it and it was taken apart.
+   * The letters: where the target keeps the position itself, a crash behind the write would lose them, so they come first.
+   */
+  async #complete({ batch, letters }: Decoded<T>, retry: boolean): Promise<boolean> {
+    const { definition, probe } = this.#options;
+    const first = definition.sink.delivery === 'target' && letters.length > 0;
+    if (first) await this.#settle(letters, batch.from, batch.to);
+    const behind = first ? [] : letters;
+    try {
+      await this.#write(batch, retry);
+    } catch (error) {
+      if (!(error instanceof SluiceError && error.action === 'dead-letter')) throw error;
+      await this.#isolate({ batch, letters: behind }, error);
+      return false;
+    }
+    probe?.('written');
+    await this.#settle(behind, batch.to);
+    probe?.('committed');
+    this.#position = batch.to;
     const last = batch.records.at(-1);
     if (last?.kind === 'upsert') {
       this.#streamTimeMs = Math.max(this.#streamTimeMs, definition.streamTimeMs(last.value));
     }
+    return true;
   }
 
   /** The target refuses the batch's content and has written none of it: halved until the record at fault stands alone. */
-  async #isolate(
-    batch: SinkBatch<T>,
-    { letters, error }: { readonly letters: readonly Letter[]; readonly error: SluiceError },
-  ): Promise<void> {
+  async #isolate({ batch, letters }: Decoded<T>, error: SluiceError): Promise<void> {
     const { records } = batch;
     if (records.length === 1) {
       const record = this.#gathered.find(({ offset }) => offset === records[0]!.offset)!;
-      await this.#deadLetter([...letters, { record, error }], batch.to);
+      const refused = this.#ledger.hasSettled(record.offset) ? [] : [{ record, error }];
+      await this.#settle([...letters, ...refused], batch.to);
       this.#position = batch.to;
       return;
     }
     const middle = records.length >>> 1;
     const cut = records[middle]!.offset;
-    await this.#deliver({ ...batch, records: records.slice(0, middle), to: cut }, []);
-    await this.#deliver({ ...batch, records: records.slice(middle), from: cut }, letters);
+    await this.#deliver(before({ batch, letters }, { to: cut, count: middle }));
+    await this.#deliver({
+      batch: { ...batch, records: records.slice(middle), from: cut },
+      letters: letters.filter(({ record }) => record.offset >= cut),
+    });
   }
 
   async #write(batch: SinkBatch<T>, retry: boolean): Promise<void> {
@@ -278,7 +295,7 @@ export class SinkTask<T> {
   #decodeAll(
     records: readonly LogRecord[],
     range: { readonly from: bigint; readonly to: bigint; readonly generation: number },
-  ): { batch: SinkBatch<T>; letters: readonly Letter[] } {
+  ): Decoded<T> {
     const decoded: SinkRecord<T>[] = [];
     const letters: Letter[] = [];
     for (const record of records) {
@@ -288,7 +305,7 @@ export class SinkTask<T> {
         if (one !== null) decoded.push(one);
       } catch (error) {
         if (!(error instanceof SluiceError && error.action === 'dead-letter')) throw error;
-        letters.push({ record, error });
+        if (!this.#ledger.hasLetter(record.offset)) letters.push({ record, error });
       }
     }
     return { batch: { ...this.#at, ...range, records: decoded }, letters };
@@ -300,41 +317,19 @@ export class SinkTask<T> {
     return key === null ? null : { kind: 'tombstone', offset, key };
   }
 
-  /** The letters and the offset behind their batch, in one transaction. */
-  async #deadLetter(letters: readonly Letter[], next: bigint): Promise<void> {
-    const { definition, client, partition, metrics } = this.#options;
-    const writer = client.writer(`${definition.name}-dlq-${partition}`);
-    try {
-      await writer.fence();
-      const output = writer.batch(definition.dlq, 0);
-      for (const { record, error } of letters) {
-        const letter = { reason: error.code, message: error.message, stage: definition.name, ...this.#at };
-        output.append(record.key, record.value, record.timestampMs, deadLetterHeaders(record, letter));
-        metrics.deadLetters(error.code);
-      }
-      await writer.commit([output], { group: definition.name, ...this.#at, offset: next, metadata: '' });
-    } finally {
-      await writer.close();
-    }
-  }
-
-  async #commit(offset: bigint, metadata: string): Promise<void> {
-    const { membership, assignment } = this.#options;
-    await membership.commit(assignment.generation, this.#at, { offset, metadata });
+  async #settle(letters: readonly Letter[], upTo: bigint, lettered = upTo): Promise<void> {
+    await this.#ledger.settle(letters, upTo, lettered);
+    for (const { error } of letters) this.#options.metrics.deadLetters(error.code);
   }
 }
 
-interface Letter {
-  readonly record: LogRecord;
-  readonly error: SluiceError;
-}
-
-function formatPending(pending: PendingRange): string {
-  return JSON.stringify({ to: String(pending.to), generation: pending.generation });
-}
-
-function parsePending(metadata: string): PendingRange | null {
-  if (metadata === '') return null;
-  const { to, generation } = JSON.parse(metadata) as { to: string; generation: number };
-  return { to: BigInt(to), generation };
+/** The part before an offset, in front of which there are `count` records. */
+function before<T>(
+  { batch, letters }: Decoded<T>,
+  { to, count }: { readonly to: bigint; readonly count: number },
+): Decoded<T> {
+  return {
+    batch: { ...batch, records: batch.records.slice(0, count), to },
+    letters: letters.filter(({ record }) => record.offset < to),
+  };
 }
