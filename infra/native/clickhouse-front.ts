@@ -30,7 +30,7 @@ async function main(): Promise<void> {
   }
   const engine = openEngine({
     dataDir: resolve(dataDir),
-    maxMemoryBytes: bytes('CLICKHOUSE_FRONT_MAX_MEMORY_BYTES', 700 * MIB),
+    maxMemoryBytes: bytes('CLICKHOUSE_FRONT_MAX_MEMORY_BYTES', 1024 * MIB),
   });
   const front = await serve(engine, {
     port: Number(port),
