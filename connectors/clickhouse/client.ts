@@ -1,5 +1,5 @@
 /** How Sluice connects to ClickHouse. */
-import { type ClickHouseClient, createClient } from '@clickhouse/client';
+import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client';
 
 export interface ClickHouseConfig {
   readonly url: string;
@@ -24,7 +24,7 @@ export function clickHouseClient(config: ClickHouseConfig): ClickHouseClient {
     compression: { request: false, response: false },
     // Shorter than the server's own, so that a request never meets a socket that the server is closing.
     keep_alive: { enabled: true, idle_socket_ttl: 2_000 },
-    log: { level: 127 },
+    log: { level: ClickHouseLogLevel.OFF },
   });
 }
 

@@ -4,7 +4,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import zlib from 'node:zlib';
-import { createClient } from '@clickhouse/client';
+import { ClickHouseLogLevel, createClient } from '@clickhouse/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startClickHouse, type TestClickHouse } from '../../support/clickhouse.ts';
 
@@ -181,7 +181,11 @@ describe('the native ClickHouse', { timeout: 30_000 }, () => {
   });
 
   it('serves the official client', async () => {
-    const client = createClient({ url: server.url, compression: { request: true, response: true } });
+    const client = createClient({
+      url: server.url,
+      compression: { request: true, response: true },
+      log: { level: ClickHouseLogLevel.OFF },
+    });
     try {
       expect(await client.ping()).toEqual({ success: true });
       await client.command({ query: 'TRUNCATE TABLE items' });

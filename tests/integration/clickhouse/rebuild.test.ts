@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { selectRows } from '../../../connectors/clickhouse/client.ts';
 import { rebuildFromLog } from '../../../connectors/clickhouse/rebuild.ts';
 import type { SinkBatch } from '../../../engine/sink.ts';
 import { type ChangeRow, engagementClickHouseSink } from '../../../pipelines/engagement/clickhouse-rows.ts';
@@ -27,11 +28,11 @@ afterAll(async () => {
 }, 60_000);
 beforeEach(() => database.reset(), 60_000);
 
-async function write(from: bigint, to: bigint): Promise<void> {
+async function write(from: bigint, to: bigint, generation = 1): Promise<void> {
   const sink = engagementClickHouseSink({ name: 'rebuild.sink', config: database.config });
   try {
     const records = HISTORY.records.filter(({ offset }) => offset >= from && offset < to);
-    const batch: SinkBatch<ChangeRow> = { topic: 't', partition: 0, from, to, generation: 1, records };
+    const batch: SinkBatch<ChangeRow> = { topic: 't', partition: 0, from, to, generation, records };
     await sink.write(batch, { retry: false });
   } finally {
     await sink.close();
@@ -55,6 +56,21 @@ describe('rebuildFromLog', { timeout: 60_000 }, () => {
     expect(await readFigures(database.client)).toEqual(expectedFigures(HISTORY.rows));
     const tables = await database.client.query({ query: "SHOW TABLES LIKE '%shadow%'", format: 'JSONEachRow' });
     expect(await tables.json()).toEqual([]);
+  });
+
+  it('brings back a range in doubt: half in the log, in some rollups and not in others', async () => {
+    await write(0n, END);
+    const [month] = await selectRows<{ id: string }>(
+      database.client,
+      'SELECT _partition_id AS id FROM engagement_changes GROUP BY id ORDER BY count() DESC LIMIT 1',
+    );
+    await command(`ALTER TABLE engagement_changes DROP PARTITION ID '${month!.id}'`);
+    await command('TRUNCATE TABLE engagement_weekly_store');
+    await command('TRUNCATE TABLE sluice_progress');
+    await write(0n, END, 2);
+    expect(await readFigures(database.client)).not.toEqual(expectedFigures(HISTORY.rows));
+    await rebuild();
+    expect(await readFigures(database.client)).toEqual(expectedFigures(HISTORY.rows));
   });
 
   it('refuses while a range is not finished', async () => {
