@@ -68,6 +68,8 @@ export class StageTask {
   readonly #outputs = new Map<string, OutputBatch>();
   /** Offsets whose outputs the broker refuses even alone. */
   readonly #refused = new Set<bigint>();
+  /** The records of the running transaction. */
+  #tried: readonly LogRecord[] = [];
   #maxRecords: number;
   #stopped = false;
   #writer: TransactionalWriter | null = null;
@@ -126,15 +128,19 @@ export class StageTask {
     if (this.#position >= end) this.#stream?.wake();
   }
 
-  /** After a commit that the broker refused because of its records: find the one by halving. */
-  isolate(): void {
-    if (this.#maxRecords === 1) this.#refused.add(this.#position);
-    this.#maxRecords = Math.max(1, Math.floor(this.#maxRecords / 2));
+  /** After a commit that the broker refused because of its records: find the one by halving. False when it is none of them. */
+  isolate(): boolean {
+    const [first] = this.#tried;
+    if (first === undefined || this.#refused.has(first.offset)) return false;
+    if (this.#tried.length === 1) this.#refused.add(first.offset);
+    this.#maxRecords = Math.max(1, Math.floor(this.#tried.length / 2));
+    return true;
   }
 
   async #open(): Promise<void> {
     const { stage, partition, client, input, restore, dir, probe } = this.#options;
     this.#outputs.clear();
+    this.#tried = [];
     this.#writer = client.writer(`${stage.name}-${partition}`);
     await this.#writer.fence();
     probe?.('fenced');
@@ -186,14 +192,16 @@ export class StageTask {
   async #turn(): Promise<void> {
     const { prepare, probe } = this.#options;
     const state = this.#state!;
+    this.#tried = [];
     const waiting = this.#clockDue() || state.processor.background?.() === true;
     const run = await this.#stream!.next(waiting ? 0 : IDLE_MS);
     this.#progressAt = performance.now();
     probe?.('gathered');
     if (run !== null) {
       if (run.records.length > 0) await prepare(run.records);
-      for (const slice of slices(run, this.#maxRecords)) {
+      for (const slice of slices(run, () => this.#maxRecords)) {
         if (this.#stopped) return;
+        this.#tried = slice.records;
         this.#process(slice.records);
         if (slice.next === run.next) this.#tick(run.next);
         await this.#commit(slice.next, slice.records.length);
@@ -253,13 +261,16 @@ export class StageTask {
       this.#position = next;
       return;
     }
-    state.prepare((topic) => this.#output(topic, partition), next);
+    // A refused record is left out here and would not be in a silent replay: no replay may cross it.
+    const refused = this.#tried.some(({ offset }) => this.#refused.has(offset));
+    state.prepare((topic) => this.#output(topic, partition), next, refused);
     const started = performance.now();
     const offsets = { group: stage.name, topic: stage.input, partition, offset: next, metadata };
     const ends = await this.#writer!.commit([...this.#outputs.values()], offsets);
     probe?.('committed');
     state.committed(next, ends);
     this.#outputs.clear();
+    this.#refused.clear();
     this.#position = next;
     this.#metadata = metadata;
     this.#maxRecords = Math.min(this.#options.maxRecords ?? 10_000, this.#maxRecords * 2);
@@ -304,13 +315,15 @@ interface Slice {
   readonly next: bigint;
 }
 
-/** Cuts a run into transactions of at most `max` records; the last one also passes the control records behind. */
-function* slices(run: FetchedRun, max: number): Generator<Slice> {
+/** Cuts a run into transactions of at most `max()` records; the last one also passes the control records behind. */
+function* slices(run: FetchedRun, max: () => number): Generator<Slice> {
   const { records } = run;
-  for (let start = 0; start < records.length || start === 0; start += max) {
-    const part = records.slice(start, start + max);
-    const last = start + max >= records.length;
+  for (let start = 0; ; ) {
+    const end = start + max();
+    const part = records.slice(start, end);
+    const last = end >= records.length;
     yield { records: part, next: last ? run.next : part.at(-1)!.offset + 1n };
     if (last) return;
+    start = end;
   }
 }

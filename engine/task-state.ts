@@ -13,8 +13,8 @@ export interface TaskState {
   readonly processor: StageProcessor;
   /** Whether the transaction must be made even without outputs. */
   due(): boolean;
-  /** Adds the store's own records to the transaction that moves the input to `next`. */
-  prepare(batch: (topic: string) => OutputBatch, next: bigint): void;
+  /** Adds the store's own records to the transaction that moves the input to `next`; with `checkpoint`, all of them. */
+  prepare(batch: (topic: string) => OutputBatch, next: bigint, checkpoint: boolean): void;
   /** The transaction is committed; `ends` are the next offsets of the partitions written. */
   committed(next: bigint, ends: ReadonlyMap<string, bigint>): void;
   close(): Promise<void>;
@@ -109,8 +109,8 @@ function checkpointedState<V>(
   return {
     processor,
     due: () => false,
-    prepare: (batch, next) => {
-      writing = performance.now() - last >= stage.checkpointMs;
+    prepare: (batch, next, checkpoint) => {
+      writing = checkpoint || performance.now() - last >= stage.checkpointMs;
       if (!writing) return;
       const output = batch(stage.changelog);
       const now = Date.now();

@@ -19,7 +19,8 @@ export interface Task {
   run(): Promise<void>;
   stop(): void;
   wake?(): void;
-  isolate?(): void;
+  /** After an error with action `dead-letter`: whether a smaller try can find the record at fault. */
+  isolate?(): boolean;
 }
 
 export interface WorkerOptions<K extends Task> {
@@ -134,16 +135,17 @@ export class Worker<K extends Task> {
       } catch (error) {
         if (signal.aborted) return;
         const code = error instanceof SluiceError ? error.code : 'UNEXPECTED';
-        failures = performance.now() - started > STEADY_MS ? 1 : failures + 1;
+        const action = actionOf(error);
+        // Halving takes more tries than failures are allowed, and is bounded by itself.
+        const isolating = action === 'dead-letter' && task.isolate?.() === true;
+        if (!isolating) failures = performance.now() - started > STEADY_MS ? 1 : failures + 1;
         this.metrics.restarted(code);
         logger.warn({ partition, code, failures, err: error }, 'task starts again');
-        const action = actionOf(error);
-        if (action === 'dead-letter') task.isolate?.();
         if (action === 'fatal' || failures >= MAX_FAILURES_IN_A_ROW) {
           this.fail(error);
           return;
         }
-        await pause(backoffMs(failures, { firstMs: 50, maxMs: 5_000 }), signal);
+        await pause(isolating ? 0 : backoffMs(failures, { firstMs: 50, maxMs: 5_000 }), signal);
       }
     }
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SluiceError } from '../../../engine/errors.ts';
-import type { LogRecord } from '../../../engine/log.ts';
+import type { LogRecord, OutputBatch, TransactionalWriter } from '../../../engine/log.ts';
 import type { CheckpointedStage, ViewStage } from '../../../engine/stage.ts';
 import { StageTask, type TaskStep } from '../../../engine/stage-task.ts';
 import { type Fault, MemoryLog } from '../../support/memory-log.ts';
@@ -259,3 +259,131 @@ describe('a stage task', () => {
     expect(seen.indexOf('clock 10')).toBeGreaterThan(seen.indexOf('record 4'));
   });
 });
+
+/** The log of a broker that refuses transactions with a record of more than `max` bytes in an output. */
+class StrictLog extends MemoryLog {
+  readonly max = 10;
+
+  override writer(transactionalId: string): TransactionalWriter {
+    const writer = super.writer(transactionalId);
+    let large = false;
+    return {
+      ...writer,
+      batch: (topic, partition) => {
+        const batch = writer.batch(topic, partition);
+        const append: OutputBatch['append'] = (...record) => {
+          if (topic !== 'dlq' && (record[1]?.length ?? 0) > this.max) large = true;
+          batch.append(...record);
+        };
+        return new Proxy(batch, { get: (target, name) => (name === 'append' ? append : Reflect.get(target, name)) });
+      },
+      commit: async (...commit) => {
+        if (large) throw new SluiceError('too large', { code: 'KAFKA_MESSAGE_TOO_LARGE', action: 'dead-letter' });
+        return await writer.commit(...commit);
+      },
+    };
+  }
+}
+
+describe('a stage task whose outputs the broker refuses', () => {
+  /** Every total is emitted with as many bytes as its record's value has. */
+  const stage: CheckpointedStage<number> = {
+    ...checkpointedStage,
+    checkpointMs: 1e9,
+    open: ({ store, emit }) => ({
+      process({ key, value }) {
+        const total = (store.get('t', key!.toString()) ?? 0) + 1;
+        store.put('t', key!.toString(), total);
+        emit('totals', key, Buffer.from(String(total).padStart(value!.length, '0')), 0);
+      },
+      streamTimeMs: () => 0,
+    }),
+  };
+
+  function taskOn(log: MemoryLog, folder: string): StageTask {
+    const task: StageTask = new StageTask({
+      stage,
+      partition: 0,
+      client: log,
+      input: log.reader(),
+      restore: log.reader(),
+      dir: folder,
+      prepare: async () => {},
+      metrics,
+    });
+    return task;
+  }
+
+  /** What a worker does: runs it again, and halves when the records are at fault. Returns how often. */
+  async function supervise(log: MemoryLog, task: StageTask, end: bigint): Promise<number> {
+    const poll = expect.poll(async () => (await log.committed('totals', 'in', 0))?.offset ?? 0n, { timeout: 10_000 });
+    const reached = poll.toBeGreaterThanOrEqual(end).finally(() => task.stop());
+    for (let tries = 0; ; tries++) {
+      expect(tries).toBeLessThan(100);
+      try {
+        await task.run();
+        await reached;
+        return tries;
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'KAFKA_MESSAGE_TOO_LARGE' });
+        expect(task.isolate()).toBe(true);
+      }
+    }
+  }
+
+  const inputs = (log: MemoryLog, sizes: readonly number[]) => {
+    for (const size of sizes) log.append('in', 0, { key: Buffer.from('a'), value: Buffer.alloc(size, 49) });
+  };
+  const totals = (log: MemoryLog) => log.records('totals', 0).map(({ value }) => Number(value));
+  const refused = (log: MemoryLog) =>
+    log.records('dlq', 0).map(({ headers }) => {
+      const value = (name: string) => headers.find(({ key }) => key === name)!.value.toString();
+      return `${value('sluice.offset')} ${value('sluice.reason')}`;
+    });
+
+  it.each([0, 1, 500, 998, 999])(
+    'finds the one at %i of a thousand in a dozen tries, and the others land',
+    async (at) => {
+      const log = new StrictLog();
+      inputs(
+        log,
+        Array.from({ length: 1_000 }, (_, i) => (i === at ? 50 : 1)),
+      );
+      const tries = await supervise(log, taskOn(log, join(dir, 's')), 1_000n);
+      expect(refused(log)).toEqual([`${at} RECORD_TOO_LARGE`]);
+      expect(totals(log)).toEqual(Array.from({ length: 999 }, (_, i) => i + 1));
+      expect(tries).toBeLessThanOrEqual(12);
+    },
+  );
+
+  it('finds one behind a gap in the offsets, where the position is not its offset', async () => {
+    const log = new StrictLog();
+    for (const size of [1, 50, 1]) await commitPlain(log, size);
+    log.maxRun = 1;
+    await supervise(log, taskOn(log, join(dir, 'g')), 5n);
+    expect(refused(log)).toEqual(['2 RECORD_TOO_LARGE']);
+    expect(totals(log)).toEqual([1, 2]);
+  });
+
+  it('never counts a refused record in a silent replay', async () => {
+    const log = new StrictLog();
+    inputs(log, [1, 50, 1]);
+    await supervise(log, taskOn(log, join(dir, 'first')), 3n);
+    inputs(log, [1]);
+    await supervise(log, taskOn(log, join(dir, 'second')), 4n);
+    expect(totals(log)).toEqual([1, 2, 3]);
+  });
+
+  it('says when no record is at fault', () => {
+    expect(taskOn(new StrictLog(), dir).isolate()).toBe(false);
+  });
+});
+
+/** One record in a transaction of its own, so that a control record follows it. */
+async function commitPlain(log: MemoryLog, size: number): Promise<void> {
+  const writer = MemoryLog.prototype.writer.call(log, 'producer');
+  await writer.fence();
+  const batch = writer.batch('in', 0);
+  batch.append(Buffer.from('a'), Buffer.alloc(size, 49), 0);
+  await writer.commit([batch], { group: 'producer', topic: 'none', partition: 0, offset: 0n, metadata: '' });
+}
