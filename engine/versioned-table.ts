@@ -144,8 +144,13 @@ export class VersionedTable<V> {
     this.#onChange = listener;
   }
 
-  /** Reads all there is, then keeps reading. */
+  /** Reads all there is, then keeps reading. After an error it may be called again. */
   async start(): Promise<void> {
+    if (this.#stream === null) await this.#open();
+    await this.barrier();
+  }
+
+  async #open(): Promise<void> {
     const partitions = await this.#client.partitions(this.topic);
     if (partitions !== 1) {
       throw new SluiceError(`Table topic ${this.topic} has ${partitions} partitions; a table needs one total order`, {
@@ -156,15 +161,17 @@ export class VersionedTable<V> {
     this.#position = (await this.#client.offsets(this.topic, [0], 'earliest')).get(0) ?? 0n;
     this.#stream = this.#reader.open(this.topic, 0, this.#position);
     this.#running = this.#follow(this.#stream);
-    await this.barrier();
   }
 
   async barrier(): Promise<void> {
     const end = (await this.#client.offsets(this.topic, [0], 'highWatermark')).get(0) ?? 0n;
     if (this.#failure !== null) throw this.#failure;
     if (this.#position >= end) return;
-    const reached = new Promise<void>((resolve) => this.#waiters.push({ offset: end, resolve }));
+    const { promise: reached, resolve } = Promise.withResolvers<void>();
+    const waiter = { offset: end, resolve };
+    this.#waiters.push(waiter);
     await withDeadline(reached, BARRIER_DEADLINE_MS, () => {
+      this.#waiters = this.#waiters.filter((other) => other !== waiter);
       return new SluiceError(`Table ${this.topic} did not reach offset ${end} (at ${this.#position})`, {
         code: 'BARRIER_TIMEOUT',
         action: 'reconnect',
