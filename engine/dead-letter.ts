@@ -11,6 +11,12 @@ export interface DeadLetter {
 
 const MAX_MESSAGE = 1_000;
 
+/** A producer may have written any number; a letter must not fail for it. */
+function isoTime(ms: number): string {
+  const date = new Date(ms);
+  return Number.isNaN(date.getTime()) ? '' : date.toISOString();
+}
+
 const schemaIdOf = (value: Buffer | null): string =>
   value !== null && value.length >= 5 && value[0] === 0 ? String(value.readInt32BE(1)) : '';
 
@@ -20,7 +26,8 @@ const schemaIdOf = (value: Buffer | null): string =>
  */
 export function deadLetterHeaders(record: LogRecord, letter: DeadLetter): LogHeader[] {
   const old = new Map(record.headers.map(({ key, value }) => [key, Buffer.from(value).toString()]));
-  const at = new Date(record.timestampMs).toISOString();
+  const at = isoTime(record.timestampMs);
+  const attempts = Number(old.get('sluice.attempts') ?? 0);
   const fields: Readonly<Record<string, string>> = {
     'sluice.reason': letter.reason,
     'sluice.stage': letter.stage,
@@ -29,7 +36,7 @@ export function deadLetterHeaders(record: LogRecord, letter: DeadLetter): LogHea
     'sluice.partition': String(letter.partition),
     'sluice.offset': String(record.offset),
     'sluice.schema-id': schemaIdOf(record.value),
-    'sluice.attempts': String(Number(old.get('sluice.attempts') ?? 0) + 1),
+    'sluice.attempts': String((Number.isSafeInteger(attempts) ? attempts : 0) + 1),
     'sluice.first-at': old.get('sluice.first-at') ?? at,
     'sluice.last-at': at,
   };
