@@ -65,7 +65,8 @@ export const kafka: ServerDeclaration = {
     mkdirSync(join(place.home, 'kafka'), { recursive: true });
     writeFileSync(config, properties(settings(place)));
     if (existsSync(join(place.home, 'kafka', 'meta.properties'))) return;
-    const format = ['format', '-t', place.secrets.clusterId, '-c', config, '--ignore-formatted'];
+    // With "=": an id that begins with a dash would be taken for an option.
+    const format = ['format', `--cluster-id=${place.secrets.clusterId}`, '--config', config, '--ignore-formatted'];
     await run(place.java, command(place, 'kafka.tools.StorageTool', format), { timeout: 60_000 });
   },
   spec(place) {

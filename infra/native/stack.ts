@@ -153,19 +153,28 @@ class RunningStack implements Stack {
 
   async start(): Promise<void> {
     writeEnvironment(this.home, this.env);
-    const started = this.#servers.map(async (server) => {
-      await server.prepare(this.#place);
-      if (this.#stopped !== null) throw new Error('stopped while starting');
-      const process = new SupervisedProcess(server.spec(this.#place), this.#reaper, (status) => this.#changed(status));
-      this.#processes.set(server.service, process);
-      await process.start();
-      await server.afterStart?.(this.#place);
-    });
-    // All are waited for, so that a failure stops what the others have started and not what they are about to start.
-    const failed = (await Promise.allSettled(started)).find((result) => result.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
+    const failures: unknown[] = [];
+    const started = this.#servers.map((server) =>
+      this.#startServer(server).catch((error: unknown) => {
+        failures.push(error);
+        // What one cannot do without, the others need not be waited for.
+        return this.stop();
+      }),
+    );
+    await Promise.all(started);
+    if (failures.length > 0) throw failures[0];
+    if (this.#stopped !== null) throw new Error('stopped while starting');
     this.#ready = true;
     this.#record();
+  }
+
+  async #startServer(server: ServerDeclaration): Promise<void> {
+    await server.prepare(this.#place);
+    if (this.#stopped !== null) throw new Error('stopped while starting');
+    const process = new SupervisedProcess(server.spec(this.#place), this.#reaper, (status) => this.#changed(status));
+    this.#processes.set(server.service, process);
+    await process.start();
+    await server.afterStart?.(this.#place);
   }
 
   status(): readonly ProcessStatus[] {

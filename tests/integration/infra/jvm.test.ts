@@ -1,7 +1,8 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { layoutOf } from '../../../infra/native/layout.ts';
 import { type Stack, startStack } from '../../../infra/native/stack.ts';
 import { freePortBase } from '../../support/ports.ts';
 
@@ -9,6 +10,9 @@ let stack: Stack;
 
 beforeAll(async () => {
   const home = mkdtempSync(join(tmpdir(), 'sluice-jvm-'));
+  // One random id in 64 begins with a dash, which must not look like an option to the tool that formats the disk.
+  const secrets = { ...layoutOf(home).secrets, clusterId: '-k8Kbc_Xmb9H_0YfFJQ6IQ' };
+  writeFileSync(join(home, 'secrets.json'), JSON.stringify(secrets));
   stack = await startStack({ home, portBase: await freePortBase(), services: ['kafka', 'registry', 'connect'] });
 });
 afterAll(() => stack.stop({ remove: true }));

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { processStart } from '../../../infra/native/lock.ts';
 import { outsideFolder } from '../../../infra/native/postgres-files.ts';
 import { portIsFree } from '../../../infra/native/probe.ts';
+import { readRecord } from '../../../infra/native/record.ts';
 import { attachStack, removeStack, type Stack, type StackOptions, startStack } from '../../../infra/native/stack.ts';
 import { freePortBase } from '../../support/ports.ts';
 
@@ -144,6 +145,17 @@ describe('a stack', () => {
     });
     expect(existsSync(join(other, 'stack.lock'))).toBe(false);
     removeStack(other);
+  });
+
+  it('does not wait for the others when one cannot start, and says why', async () => {
+    mkdirSync(home);
+    // In the way of the folder that Redis keeps its data in.
+    writeFileSync(join(home, 'redis'), 'not a folder');
+    await expect(start(['postgres', 'redis'])).rejects.toMatchObject({ code: 'EEXIST' });
+    expect(existsSync(join(home, 'stack.lock'))).toBe(false);
+    const left = readRecord(home)?.services ?? [];
+    expect(left.filter(({ pid }) => pid !== null)).toEqual([]);
+    expect(await portIsFree(portBase + 4)).toBe(true);
   });
 
   it('ends cleanly when it is interrupted while it comes up', async () => {
