@@ -10,6 +10,8 @@ import { compress, decompress, LZ4 } from './compression.ts';
 const HEADER_BYTES = 61;
 const TRANSACTIONAL = 0x10;
 const CONTROL = 0x20;
+/** A producer's sequence numbers are the non-negative int32 and begin again at 0. */
+export const SEQUENCES = 2 ** 31;
 const NO_HEADERS: readonly LogHeader[] = [];
 
 /** Bytes of a zigzag varint. */
@@ -115,7 +117,7 @@ export class RecordBatchBuilder implements OutputBatch {
     let sequence = identity.sequence;
     return this.#chunks.map((chunk) => {
       const batch = encodeBatch(chunk, { ...identity, sequence });
-      sequence += chunk.count;
+      sequence = (sequence + chunk.count) % SEQUENCES;
       return batch;
     });
   }
@@ -203,8 +205,11 @@ export function decodeRecordSet(set: Buffer, from: bigint, aborted: readonly Abo
   let next = from;
   let pos = 0;
   while (pos + HEADER_BYTES <= set.length) {
-    const end = pos + 12 + set.readInt32BE(pos + 8);
+    const size = set.readInt32BE(pos + 8);
+    if (size < HEADER_BYTES - 12) throw corrupt(`a batch of ${size} bytes`);
+    const end = pos + 12 + size;
     if (end > set.length) break; // the broker cut the last batch at the size limit
+    checkBatch(set.subarray(pos, end));
     const base = set.readBigInt64BE(pos);
     const last = base + BigInt(set.readInt32BE(pos + 23));
     const attributes = set.readInt16BE(pos + 21);
@@ -219,6 +224,12 @@ export function decodeRecordSet(set: Buffer, from: bigint, aborted: readonly Abo
     pos = end;
   }
   return { records, next };
+}
+
+/** The checksum covers everything behind it: what passes is what the producer, or for a marker the broker, has written. */
+function checkBatch(batch: Buffer): void {
+  if (batch[16] !== 2) throw corrupt(`magic ${batch[16]}, expected 2`);
+  if (crc32c(batch.subarray(21)) !== batch.readUInt32BE(17)) throw corrupt('the checksum does not match');
 }
 
 /** A control record's key is version int16, type int16; type 0 is ABORT. */
@@ -259,13 +270,12 @@ function readBytes(buffer: Buffer, cursor: Cursor): Buffer | null {
 }
 
 function decodeBatch(batch: Buffer, base: bigint, from: bigint, into: LogRecord[]): void {
-  if (batch[16] !== 2) throw corrupt(`magic ${batch[16]}, expected 2`);
   const attributes = batch.readInt16BE(21);
   const logAppendTime = (attributes & 0x08) !== 0;
   const firstTimestamp = Number(batch.readBigInt64BE(27));
   const maxTimestamp = Number(batch.readBigInt64BE(35));
   const count = batch.readInt32BE(57);
-  const records = decompress(attributes & 0x07, batch.subarray(HEADER_BYTES));
+  const records = inflate(attributes & 0x07, batch.subarray(HEADER_BYTES));
   const cursor = { pos: 0 };
   for (let i = 0; i < count; i++) {
     const length = readVarint(records, cursor);
@@ -284,6 +294,15 @@ function decodeBatch(batch: Buffer, base: bigint, from: bigint, into: LogRecord[
   }
 }
 
+function inflate(codec: number, bytes: Buffer): Buffer {
+  try {
+    return decompress(codec, bytes);
+  } catch (error) {
+    if (error instanceof SluiceError) throw error;
+    throw corrupt('its records cannot be decompressed', error);
+  }
+}
+
 function readHeaders(records: Buffer, cursor: Cursor, count: number): LogHeader[] {
   const headers: LogHeader[] = [];
   for (let i = 0; i < count; i++) {
@@ -293,6 +312,6 @@ function readHeaders(records: Buffer, cursor: Cursor, count: number): LogHeader[
   return headers;
 }
 
-function corrupt(what: string): SluiceError {
-  return new SluiceError(`Corrupt record batch: ${what}`, { code: 'CORRUPT_BATCH', action: 'reconnect' });
+function corrupt(what: string, cause?: unknown): SluiceError {
+  return new SluiceError(`Corrupt record batch: ${what}`, { code: 'CORRUPT_BATCH', action: 'reconnect', cause });
 }

@@ -10,7 +10,7 @@ import { SluiceError } from '../../engine/errors.ts';
 import type { OutputBatch, TransactionalWriter, TransactionOffsets } from '../../engine/log.ts';
 import { failOn, type KafkaCluster, type RawBroker, sendRaw } from './cluster.ts';
 import { isKafka, kafkaError } from './errors.ts';
-import { RecordBatchBuilder } from './record-batch.ts';
+import { RecordBatchBuilder, SEQUENCES } from './record-batch.ts';
 import { WireWriter } from './wire.ts';
 
 /** https://kafka.apache.org/protocol#The_Messages_Produce */
@@ -117,7 +117,7 @@ export class KafkaTransactionalWriter implements TransactionalWriter {
       const name = `${batch.topic}-${batch.partition}`;
       const sequence = this.#sequences.get(name) ?? 0;
       const chunks = (batch as RecordBatchBuilder).encode({ ...identity, sequence, transactional: true });
-      this.#sequences.set(name, (sequence + batch.count) % 2_147_483_648);
+      this.#sequences.set(name, (sequence + batch.count) % SEQUENCES);
       encoded.push({ topic: batch.topic, partition: batch.partition, count: batch.count, chunks });
     }
     return encoded;
