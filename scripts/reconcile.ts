@@ -66,6 +66,8 @@ const program = new Command('reconcile')
         deadlineSeconds: options.deadline,
         strict: options.strict,
         limit: options.limit,
+        unconfirmed: ({ position }) =>
+          console.error(`different as of ${position} while contents were edited: comparing once more`),
       });
       if (options.json !== true) for (const line of reportLines(report)) console.log(line);
       else console.log(JSON.stringify(report));

@@ -52,16 +52,22 @@ export async function compareWindow(
   window: BoardWindow,
 ): Promise<ReadonlyMap<number, bigint>> {
   const sums = new Map<string, ReadonlyMap<string, Sums>>();
-  let counted: ReadonlyMap<number, bigint> = new Map();
+  const counted = new Map<number, bigint>();
+  const boards: { metric: BoardMetric; reading: BoardReading; stamp: BoardStamp }[] = [];
   for (const metric of METRIC_NAMES) {
-    const { reading, stamp } = await settledReading(comparison, window, metric);
-    counted = stamp.counted;
-    await untilWarehouseWrote(comparison.warehouse, stamp.counted, comparison.deadline);
-    const bounds = `${stamp.startMs}-${stamp.endMs}`;
+    const board = { metric, ...(await settledReading(comparison, window, metric)) };
+    boards.push(board);
+    // The later reading has counted as much or more.
+    for (const [partition, offset] of board.stamp.counted) counted.set(partition, offset);
+  }
+  await untilWarehouseWrote(comparison.warehouse, counted, comparison.deadline);
+  for (const board of boards) {
+    const { startMs, endMs } = board.stamp;
+    const bounds = `${startMs}-${endMs}`;
     // The three boards of a window nearly always stand at the same pane.
-    const atSnapshot = sums.get(bounds) ?? (await comparison.source.contentSums(stamp.startMs, stamp.endMs));
+    const atSnapshot = sums.get(bounds) ?? (await comparison.source.contentSums(startMs, endMs));
     sums.set(bounds, atSnapshot);
-    await compareBoard(comparison, { window, metric, reading, stamp, atSnapshot });
+    await compareBoard(comparison, { window, ...board, atSnapshot });
   }
   return counted;
 }

@@ -43,6 +43,8 @@ export interface ReconcileOptions {
   readonly limit?: number;
   /** Name under which the ClickHouse sink writes its progress. */
   readonly pipeline?: string;
+  /** Called with a report that another snapshot is to confirm. */
+  readonly unconfirmed?: (report: ReconcileReport) => void;
   /** Called between the steps; for tests. */
   readonly probe?: (step: ReconcileStep) => Promise<void>;
 }
@@ -55,8 +57,10 @@ export async function reconcile(options: ReconcileOptions): Promise<ReconcileRep
   const started = performance.now();
   for (let attempt = 1; ; attempt++) {
     const { report, leaps } = await attemptOnce(options);
-    if (report.result === 'different' && leaps && attempt < ATTEMPTS) continue;
-    return { ...report, tookMs: since(started) };
+    if (report.result !== 'different' || !leaps || attempt >= ATTEMPTS) {
+      return { ...report, tookMs: since(started) };
+    }
+    options.unconfirmed?.(report);
   }
 }
 

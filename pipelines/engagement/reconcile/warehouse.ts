@@ -25,11 +25,6 @@ export interface TouchedRow {
   readonly since: ReadonlySet<bigint>;
 }
 
-/** Signed sums of one cell beyond the snapshot, in the order of the log. */
-export interface CellStep {
-  readonly sums: Sums;
-}
-
 const US = 'toUnixTimestamp64Micro(event_ts)';
 const sized = (column: string) => `concat(toString(length(${column})), ':', ${column})`;
 
