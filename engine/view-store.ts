@@ -2,8 +2,9 @@
  * The local picture of one partition of one of the stage's own compacted output topics. That topic is its changelog:
  * putting an entry is writing the record, nothing is written twice.
  *
- * Invariant: LMDB holds exactly the topic up to the saved position; what the running batch puts lies in an overlay until its
- * transaction is committed, and is dropped with it.
+ * Invariant: LMDB holds exactly the topic up to the saved position. What the running batch puts lies in an overlay until its
+ * transaction is committed, and is dropped with it; what is committed waits in memory until there is enough for one sorted write.
+ * A crash loses what waits here, and reads it back from the topic.
  */
 import { join } from 'node:path';
 import { type Environment, openEnvironment } from './lmdb-environment.ts';
@@ -11,7 +12,6 @@ import type { LogClient, LogReader, OutputBatch } from './log.ts';
 import { readToEnd } from './restore.ts';
 
 interface Overlaid {
-  readonly key: Buffer;
   /** null is a tombstone. */
   readonly value: Buffer | null;
   readonly timestampMs: number;
@@ -22,6 +22,9 @@ export interface ViewEntry {
   readonly value: Buffer;
 }
 
+/** Entries, and time, after which what is committed is written: many at once, in key order, cost LMDB a fraction. */
+const FLUSH_ENTRIES = 20_000;
+const FLUSH_MS = 5_000;
 const POSITION = 'view';
 const SAVED_AT = 'savedAtMs';
 /** A compacted topic drops tombstones a day after cleaning (delete.retention.ms): an older copy could miss a deletion. */
@@ -31,7 +34,11 @@ export class ViewStore {
   readonly topic: string;
   readonly partition: number;
   readonly #environment: Environment;
+  /** Keys are strings of bytes (latin1). */
   readonly #overlay = new Map<string, Overlaid>();
+  #committed = new Map<string, Buffer | null>();
+  #committedTo = 0n;
+  #flushedAt = performance.now();
 
   private constructor(topic: string, partition: number, environment: Environment) {
     this.topic = topic;
@@ -58,10 +65,11 @@ export class ViewStore {
 
   /** The value of a key; a view that is valid until the next call: copy what must outlive it. */
   get(key: Buffer): Buffer | undefined {
-    if (this.#overlay.size > 0) {
-      const found = this.#overlay.get(key.toString('latin1'));
-      if (found !== undefined) return found.value ?? undefined;
-    }
+    const name = key.toString('latin1');
+    const put = this.#overlay.get(name);
+    if (put !== undefined) return put.value ?? undefined;
+    const committed = this.#committed.get(name);
+    if (committed !== undefined) return committed ?? undefined;
     // lmdb hands out one shared buffer with its `length` set to the value's: only a subarray has the right bounds everywhere.
     const shared = this.#environment.db.getBinaryFast(key);
     return shared?.subarray(0, shared.length);
@@ -70,7 +78,6 @@ export class ViewStore {
   /** Copies key and value; null deletes. */
   put(key: Buffer, value: Buffer | null, timestampMs: number): void {
     this.#overlay.set(key.toString('latin1'), {
-      key: Buffer.from(key),
       value: value === null ? null : Buffer.from(value),
       timestampMs,
     });
@@ -81,6 +88,7 @@ export class ViewStore {
    * are not in it: call it between batches.
    */
   scan(prefix: Buffer, after: Buffer | null, limit: number): ViewEntry[] {
+    this.#flush();
     const entries: ViewEntry[] = [];
     const start = after ?? prefix;
     for (const { key, value } of this.#environment.db.getRange({ start })) {
@@ -99,22 +107,42 @@ export class ViewStore {
 
   /** The running batch's puts as records of the topic, one per key. */
   writeTo(output: OutputBatch): void {
-    for (const { key, value, timestampMs } of this.#overlay.values()) output.append(key, value, timestampMs);
+    for (const [name, { value, timestampMs }] of this.#overlay) {
+      output.append(Buffer.from(name, 'latin1'), value, timestampMs);
+    }
   }
 
-  /** After the commit: the overlay becomes the store, together with the topic's position. */
+  /** After the commit: the overlay belongs to the store, as of the topic's position. */
   committed(next: bigint): void {
-    this.#environment.write(this.#at(next), (put, remove) => {
-      for (const { key, value } of this.#overlay.values()) {
+    for (const [name, { value }] of this.#overlay) this.#committed.set(name, value);
+    this.#overlay.clear();
+    this.#committedTo = next;
+    const due = this.#committed.size >= FLUSH_ENTRIES || performance.now() - this.#flushedAt >= FLUSH_MS;
+    if (due) this.#flush();
+  }
+
+  async close(): Promise<void> {
+    try {
+      this.#flush();
+    } catch {
+      // Another process has taken the folder over: what waits here is in the topic.
+    }
+    await this.#environment.close();
+  }
+
+  #flush(): void {
+    this.#flushedAt = performance.now();
+    if (this.#committed.size === 0) return;
+    const names = [...this.#committed.keys()].sort();
+    this.#environment.write(this.#at(this.#committedTo), (put, remove) => {
+      for (const name of names) {
+        const value = this.#committed.get(name)!;
+        const key = Buffer.from(name, 'latin1');
         if (value === null) remove(key);
         else put(key, value);
       }
     });
-    this.#overlay.clear();
-  }
-
-  async close(): Promise<void> {
-    await this.#environment.close();
+    this.#committed = new Map();
   }
 
   #at(next: bigint): Record<string, string> {
