@@ -20,9 +20,6 @@ import { registry } from './registry.ts';
 import type { Place, ServerDeclaration } from './service.ts';
 import { onPath, provideJava } from './tools.ts';
 
-export { StackError } from './error.ts';
-export { stackEnv } from './layout.ts';
-
 const SERVERS: Readonly<Record<Service, ServerDeclaration>> = {
   postgres,
   kafka,
