@@ -14,4 +14,5 @@ declare module 'kafkajs/src/protocol/encoder.js' {
 declare module 'kafkajs/src/protocol/error.js' {
   export const createErrorFromCode: (code: number) => Error & { type: string; retriable: boolean };
   export const failure: (code: number) => boolean;
+  export const errorCodes: readonly { readonly type: string; readonly code: number }[];
 }
