@@ -13,7 +13,8 @@ export interface SinkWorkerOptions<T> {
   readonly gatherBytes: number;
 }
 
-const BUFFER_BYTES = 4 << 20;
+/** Compressed bytes read ahead for each partition: decoded they are ten times as much. */
+const BUFFER_BYTES = 1 << 20;
 
 export function sinkWorker<T>(options: SinkWorkerOptions<T>): RunnableWorker {
   const { definition, client, logger } = options;

@@ -227,7 +227,7 @@ export class StageTask {
     const { processor } = this.#state!;
     for (const record of records) {
       try {
-        if (this.#refused.has(record.offset)) throw refusedByBroker(record);
+        if (this.#refused.size > 0 && this.#refused.has(record.offset)) throw refusedByBroker(record);
         processor.process(record);
       } catch (error) {
         if (!(error instanceof SluiceError && error.action === 'dead-letter')) throw error;

@@ -42,7 +42,8 @@ export interface RunnableWorker {
   fail(error: unknown): void;
 }
 
-const BUFFER_BYTES = 4 << 20;
+/** Compressed bytes read ahead for each partition: decoded they are ten times as much. */
+const BUFFER_BYTES = 1 << 20;
 const TABLE_ATTEMPTS = 30;
 const TABLE_PAUSE_MS = 1_000;
 

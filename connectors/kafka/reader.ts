@@ -6,13 +6,13 @@ import { SluiceError } from '../../engine/errors.ts';
 import type { FetchedRun, LogReader, PartitionStream, ReaderOptions } from '../../engine/log.ts';
 import { failOn, type KafkaCluster, sendRaw } from './cluster.ts';
 import { isKafka, kafkaError } from './errors.ts';
-import { type AbortedTransaction, decodeRecordSet } from './record-batch.ts';
+import { type AbortedTransaction, decodeRecordSet } from './record-set.ts';
 import { type WireReader, WireWriter } from './wire.ts';
 
 /** https://kafka.apache.org/protocol#The_Messages_Fetch */
 const FETCH = { key: 1, version: 11, name: 'Fetch' } as const;
 const READ_COMMITTED = 1;
-const MAX_BYTES_PER_PARTITION = 2 * 1024 * 1024;
+const MAX_BYTES_PER_PARTITION = 1024 * 1024;
 const MAX_BYTES = 16 * 1024 * 1024;
 const RETRY_PAUSE_MS = 50;
 /** How long a partition may fail to be fetched before its reader is told. */
