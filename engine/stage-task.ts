@@ -193,7 +193,8 @@ export class StageTask {
     const { prepare, probe } = this.#options;
     const state = this.#state!;
     this.#tried = [];
-    const waiting = this.#clockDue() || state.processor.background?.() === true;
+    const busy = state.processor.background?.() === true;
+    const waiting = busy || this.#clockDue();
     const run = await this.#stream!.next(waiting ? 0 : IDLE_MS);
     this.#progressAt = performance.now();
     probe?.('gathered');

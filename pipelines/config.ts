@@ -34,7 +34,7 @@ const schema = z.object({
   SLUICE_METRICS_HOST: z.string().default('127.0.0.1'),
   SLUICE_ENRICH_GATHER_MS: int(100).describe('how long enrich gathers a batch: latency against cost'),
   SLUICE_LEADERBOARD_GATHER_MS: int(200),
-  SLUICE_CLICKHOUSE_GATHER_MS: int(500),
+  SLUICE_CLICKHOUSE_GATHER_MS: int(1_000).describe('an insert costs ClickHouse 50 ms whatever its size'),
   SLUICE_REDIS_GATHER_MS: int(50),
   SLUICE_CHECKPOINT_MS: int(10_000).describe('how often the leaderboard writes its changed state to the changelog'),
   SLUICE_SESSION_TIMEOUT_MS: int(10_000, 6_000).describe('after how long a silent worker loses its partitions'),

@@ -127,7 +127,7 @@ async function clickHouse({ config, client, logger, registry }: Environment): Pr
       decode: (value) => decoder.decode(value),
       streamTimeMs: (change) => change.commit_ts,
       generation: config.SLUICE_GENERATION,
-      maxRecords: 50_000,
+      maxRecords: 20_000,
     },
     client,
     logger,
