@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { describe } from '../infra/native/error.ts';
+import { type E2eResult, e2e } from './bench/e2e.ts';
 import { type ReplayResult, replay, STAGES, type StageName } from './bench/replay.ts';
 
 const whole = (text: string): number => {
@@ -19,6 +20,36 @@ function stopSignal(): AbortSignal {
 }
 
 const say = (text: string): void => console.error(text);
+
+interface E2eFlags {
+  readonly rate: number;
+  readonly seconds: number;
+  readonly warmUp: number;
+  readonly contents: number;
+  readonly updates: number;
+  readonly deletes: number;
+  readonly seed: number;
+  readonly json: boolean;
+}
+
+async function runE2e(flags: E2eFlags): Promise<void> {
+  const result = await e2e({ ...flags, warmUpSeconds: flags.warmUp, signal: stopSignal(), say });
+  if (!flags.json) printE2e(result);
+  else console.log(JSON.stringify(result));
+  if (result.reconcile !== 'equal') process.exitCode = 1;
+}
+
+function printE2e(result: E2eResult): void {
+  const { machine, backlog } = result;
+  console.log(`${result.events} events at ${result.rate}/s; ${machine.cores} × ${machine.cpu}`);
+  console.table({ 'commit to Redis': result.redis, 'commit to ClickHouse': result.clickhouse });
+  console.table(result.processes);
+  console.log(
+    `CPU ${result.cpuPercent} % of the machine (${result.ownCpuPercent} % our own), memory ${result.memoryMiB} MiB, ` +
+      `backlog at the end ${result.backlogEnd} records${backlog.growing ? ' and GROWING' : ''}, drained in ${result.drainSeconds} s`,
+  );
+  console.log(`compared with Postgres: ${result.reconcile}`);
+}
 
 interface ReplayFlags {
   readonly records: number;
@@ -68,6 +99,20 @@ function printReplay({ records, contents, recordBytes, machine, stages }: Replay
 }
 
 const program = new Command('bench').description('Measure Sluice on this machine, on servers of its own.');
+program
+  .command('e2e')
+  .description(
+    'a fixed rate through everything: freshness at the readers, CPU, memory, backlog, and whether it is right',
+  )
+  .option('--rate <n>', 'events a second', whole, 10_000)
+  .option('--seconds <n>', 'measured time', whole, 300)
+  .option('--warm-up <n>', 'seconds in front that are not measured', whole, 15)
+  .option('--contents <n>', 'contents that they are about', whole, 1_000)
+  .option('--updates <percent>', 'updates, in percent of the events', whole, 4)
+  .option('--deletes <percent>', 'deletes, in percent of the events', whole, 1)
+  .option('--seed <n>', 'of the traffic', whole, 42)
+  .option('--json', 'the last line is one JSON object', false)
+  .action(runE2e);
 program
   .command('replay')
   .description('each stage and sink alone over recorded changes')

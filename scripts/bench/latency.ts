@@ -21,6 +21,7 @@ export interface LatencySummary extends Percentiles {
 /** A histogram of whole milliseconds, kept as differences, so that a span of any length is added in constant time. */
 export class Latencies {
   readonly #steps = new Float64Array(MAX_MS + 2);
+  #end = 0;
 
   /** One unit of weight for each millisecond from `from` (inclusive) to `to` (exclusive). */
   addSpan(from: number, to: number): void {
@@ -29,6 +30,7 @@ export class Latencies {
     if (high <= low) return;
     this.#steps[low]! += 1;
     this.#steps[high]! -= 1;
+    this.#end = Math.max(this.#end, high);
   }
 
   /** Null while nothing was added. */
@@ -48,7 +50,7 @@ export class Latencies {
 
   #weights(): Float64Array {
     let weight = 0;
-    return this.#steps.map((step) => {
+    return this.#steps.slice(0, this.#end).map((step) => {
       weight += step;
       return weight;
     });

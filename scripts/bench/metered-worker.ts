@@ -7,22 +7,25 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { SluiceError } from '../../engine/errors.ts';
 import { REPOSITORY } from '../../infra/native/layout.ts';
 import { startReaper } from '../../infra/native/reaper.ts';
-import { figuresOf } from '../start/worker-metrics.ts';
+import { figuresOf, WorkerScraper } from '../start/worker-metrics.ts';
 import { peakResidentMiB, processTimes } from './proc.ts';
 
-export interface MeteredOptions {
+export interface WorkerOptions {
   readonly name: string;
   readonly home: string;
   readonly env: NodeJS.ProcessEnv;
   readonly metricsPort: number;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface MeteredOptions extends WorkerOptions {
   /** Further processes to take CPU of: the servers that the worker works with. */
   readonly servers: Readonly<Record<string, number | null>>;
   /** Records without which it cannot have read everything. */
   readonly atLeast: number;
   /** Folder for a CPU profile; null for none. */
   readonly profileFolder: string | null;
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal;
 }
 
 /** One look at the worker. */
@@ -55,12 +58,47 @@ const STOP_TIMEOUT_MS = 60_000;
 
 /** Throws BENCH_WORKER_ENDED with the end of its log, or BENCH_TIMEOUT. */
 export async function runMetered(options: MeteredOptions): Promise<Metered> {
+  return await withWorker(options, options.profileFolder, async (running) => {
+    return await new Meter(options, running).measure();
+  });
+}
+
+/** Starts the worker, waits until it owns its partitions, and stops it. Throws as `runMetered`. */
+export async function runUntilReady(options: WorkerOptions): Promise<void> {
+  const scraper = new WorkerScraper(options.metricsPort);
+  await withWorker(options, null, async (running) => {
+    for (;;) {
+      running.check();
+      const { ok, reason } = await scraper.ready();
+      if (ok && reason !== '0 partitions') return;
+      await delay(FIRST_EVERY_MS, undefined, { signal: options.signal });
+    }
+  });
+}
+
+interface Running {
+  readonly pid: number;
+  readonly startedMs: number;
+  /** Throws when the worker has ended or its time is over. */
+  check(): void;
+}
+
+async function withWorker<T>(
+  options: WorkerOptions,
+  profileFolder: string | null,
+  work: (running: Running) => Promise<T>,
+): Promise<T> {
   const logFile = join(options.home, 'logs', `${options.name}.log`);
   const reaper = startReaper(join(options.home, 'bench.lock'));
-  const child = start(options, logFile);
+  const startedMs = performance.now();
+  const child = start(options, profileFolder, logFile);
   reaper.watch(child.pid!);
+  const check = (): void => {
+    const ended = child.exitCode !== null || child.signalCode !== null;
+    if (ended || performance.now() - startedMs > options.timeoutMs) throw notDone(options, ended, logFile);
+  };
   try {
-    return await new Meter(options, child, logFile).measure();
+    return await work({ pid: child.pid!, startedMs, check });
   } finally {
     await stop(child);
     reaper.forget(child.pid!);
@@ -68,7 +106,15 @@ export async function runMetered(options: MeteredOptions): Promise<Metered> {
   }
 }
 
-function start({ name, env, metricsPort, profileFolder }: MeteredOptions, logFile: string): ChildProcess {
+function notDone({ name, timeoutMs }: WorkerOptions, ended: boolean, logFile: string): SluiceError {
+  const log = readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-15).join('\n');
+  return new SluiceError(
+    `${name} ${ended ? 'ended before it had read everything' : `was not done within ${timeoutMs / 1_000} s`}:\n${log}`,
+    { code: ended ? 'BENCH_WORKER_ENDED' : 'BENCH_TIMEOUT', action: 'fatal' },
+  );
+}
+
+function start({ name, env, metricsPort }: WorkerOptions, profileFolder: string | null, logFile: string): ChildProcess {
   const profile = profileFolder === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
   if (profileFolder !== null) mkdirSync(profileFolder, { recursive: true });
   const log = openSync(logFile, 'a');
@@ -98,14 +144,11 @@ async function stop(child: ChildProcess): Promise<void> {
 
 class Meter {
   readonly #options: MeteredOptions;
-  readonly #child: ChildProcess;
-  readonly #logFile: string;
-  readonly #startedMs = performance.now();
+  readonly #running: Running;
 
-  constructor(options: MeteredOptions, child: ChildProcess, logFile: string) {
+  constructor(options: MeteredOptions, running: Running) {
     this.#options = options;
-    this.#child = child;
-    this.#logFile = logFile;
+    this.#running = running;
   }
 
   async measure(): Promise<Metered> {
@@ -144,18 +187,18 @@ class Meter {
     }
     return {
       samples: withoutTail(samples),
-      peakRssMiB: peakResidentMiB(this.#child.pid!),
+      peakRssMiB: peakResidentMiB(this.#running.pid),
       serverCpuMicros: Object.fromEntries(
         Object.entries(done).map(([name, micros]) => [name, micros - (servers[name] ?? 0)]),
       ),
-      startUpMs: Math.round(samples[0]!.atMs - this.#startedMs),
+      startUpMs: Math.round(samples[0]!.atMs - this.#running.startedMs),
       restarts,
     };
   }
 
   /** Null while the worker does not answer yet. */
   async #look(): Promise<(Sample & { readonly restarts: number }) | null> {
-    this.#check();
+    this.#running.check();
     let page: string;
     try {
       const signal = AbortSignal.timeout(SCRAPE_TIMEOUT_MS);
@@ -166,24 +209,12 @@ class Meter {
     }
     const atMs = performance.now();
     const { records, figures } = figuresOf(page, atMs, undefined);
-    const cpuMicros = processTimes(this.#child.pid!)?.cpuMicros ?? 0;
+    const cpuMicros = processTimes(this.#running.pid)?.cpuMicros ?? 0;
     const restarts = [...page.matchAll(/^sluice_task_restarts_total\{.*\} (\d+)/gm)].reduce(
       (sum, [, count]) => sum + Number(count),
       0,
     );
     return { atMs, records, lag: figures.lagRecords ?? 0, cpuMicros, restarts };
-  }
-
-  #check(): void {
-    const { name, timeoutMs } = this.#options;
-    const ended = this.#child.exitCode !== null || this.#child.signalCode !== null;
-    const late = performance.now() - this.#startedMs > timeoutMs;
-    if (!ended && !late) return;
-    const log = readFileSync(this.#logFile, 'utf8').trimEnd().split('\n').slice(-15).join('\n');
-    throw new SluiceError(
-      `${name} ${ended ? 'ended before it had read everything' : `was not done within ${timeoutMs / 1_000} s`}:\n${log}`,
-      { code: ended ? 'BENCH_WORKER_ENDED' : 'BENCH_TIMEOUT', action: 'fatal' },
-    );
   }
 
   #serverCpu(): Readonly<Record<string, number>> {

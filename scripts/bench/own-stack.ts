@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { SluiceError } from '../../engine/errors.ts';
 import type { Service } from '../../infra/native/layout.ts';
 import { stackPlace } from '../../infra/native/layout.ts';
-import { type Stack, startStack } from '../../infra/native/stack.ts';
+import { removeStack, type Stack, startStack } from '../../infra/native/stack.ts';
 
 const FIRST = 31_000;
 const LAST = 32_000;
@@ -38,6 +38,9 @@ export async function startOwnStack(options: {
       else if (event.status.state === 'backoff' || event.status.state === 'failed')
         options.say(`${event.status.name}: ${event.status.state} (${event.status.detail ?? ''})`);
     },
+  }).catch((error: unknown) => {
+    removeStack(home);
+    throw error;
   });
   return { stack, home, env: { ...process.env, ...stack.env, SLUICE_LOG_LEVEL: 'warn' } };
 }

@@ -4,13 +4,15 @@ import { KafkaClient } from '../../connectors/kafka/client.ts';
 import { RegistryClient } from '../../connectors/registry/client.ts';
 import type { Service } from '../../infra/native/layout.ts';
 import { kafkaOptions, loadConfig } from '../../pipelines/config.ts';
+import { LEADERBOARDS } from '../../pipelines/engagement/topics.ts';
 import { mustRun } from '../start/task.ts';
 import { type ProfileSummary, readProfile, renderProfile, summarise } from './cpu-profile.ts';
 import { type FillResult, fillTopics } from './fill.ts';
-import { type Metered, runMetered } from './metered-worker.ts';
+import { type Metered, runMetered, runUntilReady } from './metered-worker.ts';
 import { type OwnStack, startOwnStack } from './own-stack.ts';
 import { checkProc, type Machine, machine } from './proc.ts';
 import { type Rate, rateOf, rateWhile, round } from './rates.ts';
+import { repeatTopic } from './repeat.ts';
 
 export const STAGES = ['enrich', 'leaderboard', 'clickhouse', 'redis'] as const;
 export type StageName = (typeof STAGES)[number];
@@ -140,10 +142,12 @@ async function runHistory(options: ReplayOptions, contents: number): Promise<His
   const own = await startOwnStack({ services, signal: options.signal, say: options.say });
   try {
     await prepare(own, services, options.signal);
+    if (needed.includes('redis')) await settleRedis(own, options);
     const filled = await fill(own, options, contents);
     const runs: Partial<Record<StageName, Metered>> = {};
     for (const name of needed) {
       const measured = wanted.includes(name);
+      if (name === 'redis') await lengthenLeaderboards(own, options);
       const run = await runStage(own, name, { ...options, profileFolder: measured ? options.profileFolder : null });
       if (measured) runs[name] = run;
     }
@@ -158,6 +162,35 @@ async function prepare({ env }: OwnStack, services: readonly Service[], signal: 
   await mustRun('schemas.ts', ['register'], run);
   await mustRun('topics.ts', ['create'], run);
   if (services.includes('clickhouse')) await mustRun('migrate.ts', ['--only', 'clickhouse'], run);
+}
+
+/**
+ * A Redis that holds nothing is filled by a rebuild, in one piece. What is measured is the daily work instead: batch after batch
+ * behind the fence. So the sink takes its (empty) partitions over once before there is anything to read.
+ */
+async function settleRedis(own: OwnStack, { signal }: ReplayOptions): Promise<void> {
+  const worker = stageWorkerOptions(own, 'redis');
+  await runUntilReady({ ...worker, timeoutMs: STEP_TIMEOUT_MS, signal });
+}
+
+function stageWorkerOptions(own: OwnStack, name: StageName) {
+  return {
+    name: SPECS[name].worker,
+    home: own.home,
+    env: { ...own.env, SLUICE_PARTITIONS: String(PARTITIONS) },
+    metricsPort: own.stack.ports.metrics,
+  };
+}
+
+/** A history gives few entries, since a board changes once a transaction: as many as there are changes are needed for a steady figure. */
+async function lengthenLeaderboards(own: OwnStack, { records, say }: ReplayOptions): Promise<void> {
+  const kafka = new KafkaClient(kafkaOptions(loadConfig(own.env), 'bench'));
+  try {
+    const entries = await repeatTopic(kafka, { topic: LEADERBOARDS, partitions: PARTITIONS, atLeast: records });
+    say(`${LEADERBOARDS} holds ${entries} records`);
+  } finally {
+    await kafka.close();
+  }
 }
 
 async function fill(own: OwnStack, options: ReplayOptions, contents: number): Promise<FillResult> {
@@ -177,14 +210,11 @@ async function fill(own: OwnStack, options: ReplayOptions, contents: number): Pr
 }
 
 async function runStage(own: OwnStack, name: StageName, options: ReplayOptions): Promise<Metered> {
-  const { worker, server } = SPECS[name];
+  const { server } = SPECS[name];
   const pids = own.stack.pids();
   const folder = options.profileFolder === null ? null : join(options.profileFolder, name);
   const run = await runMetered({
-    name: worker,
-    home: own.home,
-    env: { ...own.env, SLUICE_PARTITIONS: String(PARTITIONS) },
-    metricsPort: own.stack.ports.metrics,
+    ...stageWorkerOptions(own, name),
     servers: { kafka: pids.kafka, ...(server === null ? {} : { [server]: pids[server] }) },
     // Every change of the history leads to one or more changes of what others read; only enrich's own input is known exactly.
     atLeast: name === 'enrich' ? options.records : 1,
