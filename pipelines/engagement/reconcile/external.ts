@@ -156,7 +156,8 @@ export class ExternalTopic implements RowStore {
     return found;
   }
 
-  async changed(): Promise<boolean> {
+  /** What was read does not change, and the log was waited for. */
+  async settle(): Promise<boolean> {
     return false;
   }
 

@@ -13,11 +13,11 @@ import { type BoardWindow, compareWindow, WINDOW_NAMES } from './boards.ts';
 import { type Letter, readDeadLetters } from './dead-letters.ts';
 import { ExternalTopic } from './external.ts';
 import { ROLLUPS } from './period.ts';
-import { Findings, type ReconcileReport, type SinkReport, unknownSink, verdictOf } from './report.ts';
+import { confirmed, Findings, type ReconcileReport, type SinkReport, unknownSink, verdictOf } from './report.ts';
 import { compareRollup } from './rollups.ts';
 import { compareRows, type ExplainedRow, type RowStore } from './rows.ts';
 import { type RangeSum, type Source, withSource } from './source.ts';
-import { Deadline, hasMoved, untilWarehousePassed, untilWarehouseWrote } from './wait.ts';
+import { Deadline, Settling, untilWarehousePassed, untilWarehouseWrote } from './wait.ts';
 import { type Progress, Warehouse } from './warehouse.ts';
 
 export type ReconcileStep = 'snapshot' | 'passed' | 'rows' | 'external' | 'rollups';
@@ -55,11 +55,14 @@ const ATTEMPTS = 3;
 /** Compares everything. Never throws because of a server: what could not be compared is `unknown`, with the reason. */
 export async function reconcile(options: ReconcileOptions): Promise<ReconcileReport> {
   const started = performance.now();
+  const earlier: ReconcileReport[] = [];
   for (let attempt = 1; ; attempt++) {
     const { report, leaps } = await attemptOnce(options);
-    if (report.result !== 'different' || !leaps || attempt >= ATTEMPTS) {
-      return { ...report, tookMs: since(started) };
+    const open = report.result === 'different' && leaps;
+    if (!open || attempt === ATTEMPTS) {
+      return { ...(open ? confirmed(report, earlier) : report), tookMs: since(started) };
     }
+    earlier.push(report);
     options.unconfirmed?.(report);
   }
 }
@@ -82,7 +85,7 @@ async function attemptOnce(options: ReconcileOptions): Promise<{ report: Reconci
       const pipeline = options.pipeline ?? 'engagement.sink.clickhouse';
       const warehouse = new Warehouse(client, { pipeline, topic: CHANGES, position, since: options.since ?? null });
       await options.probe?.('snapshot');
-      const run = new Run({ options, source, warehouse, reader, deadline: new Deadline(deadlineSeconds) });
+      const run = new Run({ options, source, warehouse, reader, deadlineSeconds });
       const sinks = await run.sinks();
       const leaps = await warehouse.hasInvisibleCorrections().catch(() => false);
       const report = { result: verdictOf(sinks), position: formatLsn(position.lsn), sinks, tookMs: since(started) };
@@ -102,7 +105,7 @@ interface RunParts {
   readonly source: Source;
   readonly warehouse: Warehouse;
   readonly reader: BoardReader;
-  readonly deadline: Deadline;
+  readonly deadlineSeconds: number;
 }
 
 /** One comparison of all sinks with one snapshot. Each step needs what the ones before it found out. */
@@ -131,8 +134,8 @@ class Run {
     for (const rollup of ROLLUPS) {
       await this.#step(`clickhouse.${rollup.name}`, async (findings) => {
         const { source, warehouse } = this.#parts;
-        const moved = async (before: ReadonlyMap<number, Progress>) => await this.#moved(before);
-        await compareRollup({ source, warehouse, rollup, explained: this.#explained, moved, findings });
+        const settle = this.#settling(await warehouse.progress());
+        await compareRollup({ source, warehouse, rollup, explained: this.#explained, settle, findings });
         return this.#offsets(this.#written);
       });
     }
@@ -145,7 +148,8 @@ class Run {
 
   /** Waits for ClickHouse, by whose log everything is rolled back, and reads what all comparisons need. */
   async #prepare(): Promise<void> {
-    const { options, source, warehouse, deadline } = this.#parts;
+    const { options, source, warehouse } = this.#parts;
+    const deadline = this.#deadline();
     this.#partitions = await options.log.partitions(CHANGES);
     const target = { lsn: source.position.lsn, partitions: this.#partitions };
     this.#written = await untilWarehousePassed(warehouse, target, deadline);
@@ -159,7 +163,7 @@ class Run {
     const store: RowStore = {
       rowHashes: async (ranges) => await warehouse.rowHashes(ranges),
       rows: async (ids) => await warehouse.rows(ids),
-      changed: async () => await this.#moved(before),
+      settle: this.#settling(before),
     };
     const found = await warehouse.rangeSums();
     this.#explained = await compareRows({ ...this.#common(findings), source, warehouse, store, found });
@@ -167,7 +171,8 @@ class Run {
   }
 
   async #external(findings: Findings): Promise<Readonly<Record<string, string>>> {
-    const { options, source, warehouse, deadline } = this.#parts;
+    const { options, source, warehouse } = this.#parts;
+    const deadline = this.#deadline();
     const topic = new ExternalTopic({
       client: options.externalLog ?? options.log,
       changes: options.log,
@@ -183,7 +188,8 @@ class Run {
   }
 
   async #boards(window: BoardWindow, findings: Findings): Promise<Readonly<Record<string, string>>> {
-    const { source, warehouse, reader, deadline } = this.#parts;
+    const { source, warehouse, reader } = this.#parts;
+    const deadline = this.#deadline();
     await reader.connect();
     const partitions = this.#partitions;
     const explained = this.#explained;
@@ -194,11 +200,17 @@ class Run {
     return Object.fromEntries([...counted].map(([partition, offset]) => [partition, String(offset)]));
   }
 
-  async #moved(before: ReadonlyMap<number, Progress>): Promise<boolean> {
+  /** Of one wait: how long comparing takes is no sink's fault. */
+  #deadline(): Deadline {
+    return new Deadline(this.#parts.deadlineSeconds);
+  }
+
+  #settling(last: ReadonlyMap<number, Progress>): () => Promise<boolean> {
     const { options, warehouse } = this.#parts;
     const partitions = Array.from({ length: this.#partitions }, (_, partition) => partition);
     const changesEnd = async () => await options.log.offsets(CHANGES, partitions, 'highWatermark');
-    return await hasMoved(warehouse, before, changesEnd);
+    const settling = new Settling(warehouse, { changesEnd, deadline: () => this.#deadline(), last });
+    return async () => await settling.settle();
   }
 
   #common(findings: Findings) {

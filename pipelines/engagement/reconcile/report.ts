@@ -101,6 +101,26 @@ export function verdictOf(sinks: Readonly<Record<string, SinkReport>>): Verdict 
   return results.length > 0 && results.every((result) => result === 'equal') ? 'equal' : 'unknown';
 }
 
+const keysOf = (sink: SinkReport | undefined): readonly string[] =>
+  (sink?.differences ?? []).map(({ bucket, row }) => `${bucket}\n${row}`);
+
+/**
+ * The last of several reports, each of another snapshot: a sink differs if one of its differences was there every time;
+ * if they were others each time, nobody can tell.
+ */
+export function confirmed(report: ReconcileReport, earlier: readonly ReconcileReport[]): ReconcileReport {
+  const sinks = Object.entries(report.sinks).map(([name, sink]): [string, SinkReport] => {
+    const stays = keysOf(sink).some((key) => earlier.every(({ sinks }) => keysOf(sinks[name]).includes(key)));
+    if (sink.result !== 'different' || stays || sink.differenceCount > sink.differences.length) return [name, sink];
+    return [
+      name,
+      { ...sink, result: 'unknown', problem: 'other differences with each snapshot, while contents are edited' },
+    ];
+  });
+  const all = Object.fromEntries(sinks);
+  return { ...report, sinks: all, result: verdictOf(all) };
+}
+
 /** The exit status of each verdict. */
 export const EXIT_STATUS: Readonly<Record<Verdict, number>> = { equal: 0, different: 1, unknown: 2 };
 

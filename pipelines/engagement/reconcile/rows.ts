@@ -14,8 +14,8 @@ export interface RowStore {
   rowHashes(ranges: readonly bigint[]): Promise<ReadonlyMap<bigint, bigint>>;
   /** `held`: there is one, but looking it up would cost too much. */
   rows(ids: readonly bigint[]): Promise<ReadonlyMap<bigint, Row | 'held'>>;
-  /** Whether the store may have changed while it was read, so that a difference is worth another look. */
-  changed(): Promise<boolean>;
+  /** Waits until the log holds all that the store showed; whether the store may have changed since the last time. */
+  settle(): Promise<boolean>;
 }
 
 /** A row that differs for a known reason: what Postgres holds, and what the pipeline has instead. */
@@ -63,13 +63,17 @@ async function differingIds(
   ranges: readonly bigint[],
 ): Promise<readonly bigint[]> {
   const expected = await source.rowHashes(ranges);
-  for (let attempt = 1; ; attempt++) {
+  let ids: readonly bigint[] = [];
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const found = await store.rowHashes(ranges);
-    const touched = await warehouse.touchedRows(ranges);
-    const ids = unexplained(expected, found, touched);
-    // A batch may have been shown before its log, or between the two looks.
-    if (ids.length === 0 || attempt >= ATTEMPTS || !(await store.changed())) return ids;
+    const moved = attempt === 1 || (await store.settle());
+    const differing = unexplained(expected, found, await warehouse.touchedRows(ranges));
+    // What is wrong is wrong at every look; what is on its way is not.
+    const before = new Set(ids);
+    ids = attempt === 1 ? differing : differing.filter((id) => before.has(id));
+    if (ids.length === 0 || !moved) break;
   }
+  return ids;
 }
 
 /** The decision, row by row: see docs/reconcile.md. */
@@ -87,9 +91,11 @@ export function unexplained(
       if (wanted !== is) ids.push(id);
       return;
     }
-    // The log must lead back to what Postgres said, and on to what the store shows: before, after, or, while a row moves
-    // from one content to another, both or neither.
-    const reachable = is === 0n || is === wanted || log.since.has(is) || log.since.has(BigInt.asUintN(64, is - wanted));
+    // The log must lead back to what Postgres said, and on to what the store shows: one of the row's states, none, or two
+    // while it moves between contents, whose partitions come one after the other.
+    const states = new Set([wanted, ...log.since]);
+    const reachable =
+      is === 0n || states.has(is) || [...states].some((state) => states.has(BigInt.asUintN(64, is - state)));
     if (log.asOf !== wanted || !reachable) ids.push(id);
   };
   for (const id of expected.keys()) check(id);

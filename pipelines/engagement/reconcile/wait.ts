@@ -92,25 +92,37 @@ export async function untilWarehouseWrote(
   });
 }
 
-const SETTLE_POLLS = 8;
+/** Tells what may still be on its way from what is wrong. */
+export class Settling {
+  readonly #warehouse: Warehouse;
+  readonly #changesEnd: () => Promise<ReadonlyMap<number, bigint>>;
+  readonly #deadline: () => Deadline;
+  #last: ReadonlyMap<number, Progress>;
 
-/**
- * Gives a batch that was being written while `before` was read the time to be complete: until some partition has gone on, or
- * nothing is left to write, or for about one and a half seconds. Says whether anything moved.
- */
-export async function hasMoved(
-  warehouse: Warehouse,
-  before: ReadonlyMap<number, Progress>,
-  changesEnd: () => Promise<ReadonlyMap<number, bigint>>,
-): Promise<boolean> {
-  for (let poll = 0; poll < SETTLE_POLLS; poll++) {
-    const ends = await changesEnd();
-    const progress = await warehouse.progress();
-    for (const [partition, { nextOffset }] of progress) {
-      if (nextOffset !== before.get(partition)?.nextOffset) return true;
-    }
-    if ([...ends].every(([partition, end]) => (progress.get(partition)?.nextOffset ?? 0n) >= end)) return false;
-    await pause();
+  /** `last`: the progress before the first look. */
+  constructor(
+    warehouse: Warehouse,
+    options: {
+      readonly changesEnd: () => Promise<ReadonlyMap<number, bigint>>;
+      readonly deadline: () => Deadline;
+      readonly last: ReadonlyMap<number, Progress>;
+    },
+  ) {
+    this.#warehouse = warehouse;
+    this.#changesEnd = options.changesEnd;
+    this.#deadline = options.deadline;
+    this.#last = options.last;
   }
-  return false;
+
+  /**
+   * Waits until the log holds everything that any table showed when this was called: a batch comes to one table before
+   * another. Says whether anything was written since the last time.
+   */
+  async settle(): Promise<boolean> {
+    await untilWarehouseWrote(this.#warehouse, await this.#changesEnd(), this.#deadline());
+    const now = await this.#warehouse.progress();
+    const last = this.#last;
+    this.#last = now;
+    return [...now].some(([partition, { nextOffset }]) => nextOffset !== last.get(partition)?.nextOffset);
+  }
 }

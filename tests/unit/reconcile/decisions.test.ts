@@ -5,7 +5,13 @@ import { explains } from '../../../pipelines/engagement/reconcile/dead-letters.t
 import { addSums, NO_SUMS, type Sums, sumsOf } from '../../../pipelines/engagement/reconcile/measures.ts';
 import { periodOf, ROLLUPS, showPeriod } from '../../../pipelines/engagement/reconcile/period.ts';
 import { reportLines } from '../../../pipelines/engagement/reconcile/print.ts';
-import { EXIT_STATUS, Findings, unknownSink, verdictOf } from '../../../pipelines/engagement/reconcile/report.ts';
+import {
+  confirmed,
+  EXIT_STATUS,
+  Findings,
+  unknownSink,
+  verdictOf,
+} from '../../../pipelines/engagement/reconcile/report.ts';
 import { differencesOf } from '../../../pipelines/engagement/reconcile/rollups.ts';
 import { type Row, rowText, textHash, wrapped } from '../../../pipelines/engagement/reconcile/row.ts';
 import { unexplained } from '../../../pipelines/engagement/reconcile/rows.ts';
@@ -86,7 +92,8 @@ describe('rows that differ', () => {
 
   it('may show the state before or after a change beyond the snapshot, or be on their way', () => {
     const log = new Map([[1n, { asOf: 10n, since: new Set([11n, 12n]) }]]);
-    for (const is of [10n, 11n, 12n, 0n, 21n]) expect(unexplained(asOf({ 1: 10n }), asOf({ 1: is }), log)).toEqual([]);
+    for (const is of [10n, 11n, 12n, 0n, 21n, 23n])
+      expect(unexplained(asOf({ 1: 10n }), asOf({ 1: is }), log)).toEqual([]);
     expect(unexplained(asOf({ 1: 10n }), asOf({ 1: 13n }), log)).toEqual([1n]);
   });
 
@@ -217,6 +224,19 @@ describe('the verdict', () => {
     expect(verdictOf({ a: different, b: unknownSink('away', 0) })).toBe('different');
     expect(verdictOf({})).toBe('unknown');
     expect(EXIT_STATUS).toEqual({ equal: 0, different: 1, unknown: 2 });
+  });
+
+  it('holds a difference against a sink when it was there with every snapshot', () => {
+    const at = (row: string) => {
+      const found = new Findings(5);
+      found.differs({ bucket: 'b', row, postgres: 'x', sink: null });
+      return { result: 'different', position: null, sinks: { s: found.report({}, 0) }, tookMs: 0 } as const;
+    };
+    expect(confirmed(at('1'), [at('1'), at('1')]).result).toBe('different');
+    expect(confirmed(at('1'), [at('1'), at('2')])).toMatchObject({
+      result: 'unknown',
+      sinks: { s: { result: 'unknown' } },
+    });
   });
 
   it('is printed with the first differences and the number of the others', () => {
