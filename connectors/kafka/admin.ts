@@ -1,9 +1,14 @@
 /** Creating topics with explicit settings, and noticing those that are otherwise. Public kafkajs API only. */
 import { readFileSync } from 'node:fs';
 import kafkajs, { type Admin, type Kafka, type SASLOptions } from 'kafkajs';
+import { pause } from '../../engine/backoff.ts';
 import { SluiceError } from '../../engine/errors.ts';
 import type { KafkaOptions } from './cluster.ts';
-import { kafkaError } from './errors.ts';
+import { isKafka, kafkaError } from './errors.ts';
+import { mendTimers } from './mend-timers.ts';
+
+const LEADERS_DEADLINE_MS = 15_000;
+const LEADERS_PAUSE_MS = 50;
 
 export interface TopicSettings {
   readonly name: string;
@@ -19,7 +24,8 @@ export interface TopicOutcome {
 }
 
 /** A kafkajs client for scripts, with the same connection settings as the workers. */
-export function plainKafka(options: KafkaOptions): Kafka {
+function plainKafka(options: KafkaOptions): Kafka {
+  mendTimers();
   return new kafkajs.Kafka({
     clientId: options.clientId,
     brokers: [...options.brokers],
@@ -46,7 +52,8 @@ export async function createTopics(
     const missing = topics.filter(({ name }) => !existing.has(name));
     if (missing.length > 0) {
       await admin.createTopics({
-        waitForLeaders: true,
+        // kafkajs gives up when the broker that it asks has not heard of the topic yet.
+        waitForLeaders: false,
         topics: missing.map(({ name, partitions, config }) => ({
           topic: name,
           numPartitions: partitions,
@@ -54,6 +61,10 @@ export async function createTopics(
           configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
         })),
       });
+      await untilLed(
+        admin,
+        missing.map(({ name }) => name),
+      );
     }
     const present = topics.filter(({ name }) => existing.has(name));
     const drift = await compare(admin, present);
@@ -66,6 +77,33 @@ export async function createTopics(
     throw kafkaError(error, 'create topics');
   } finally {
     await admin.disconnect().catch(() => {});
+  }
+}
+
+/** Waits until every partition can be written. Throws KAFKA_LEADER_NOT_AVAILABLE (retry) when that takes too long. */
+async function untilLed(admin: Admin, topics: string[]): Promise<void> {
+  const deadline = Date.now() + LEADERS_DEADLINE_MS;
+  while (!(await areLed(admin, topics))) {
+    if (Date.now() > deadline) {
+      throw new SluiceError(`Topics ${topics.join(', ')} have no leaders after ${LEADERS_DEADLINE_MS / 1000} s`, {
+        code: 'KAFKA_LEADER_NOT_AVAILABLE',
+        action: 'retry',
+      });
+    }
+    await pause(LEADERS_PAUSE_MS);
+  }
+}
+
+async function areLed(admin: Admin, topics: string[]): Promise<boolean> {
+  try {
+    const found = await admin.fetchTopicMetadata({ topics });
+    return found.topics.every(
+      ({ partitions }) => partitions.length > 0 && partitions.every(({ leader }) => leader >= 0),
+    );
+  } catch (error) {
+    if (isKafka(kafkaError(error, 'look up topics'), 'UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE'))
+      return false;
+    throw error;
   }
 }
 

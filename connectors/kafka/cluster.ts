@@ -10,6 +10,7 @@ import Encoder from 'kafkajs/src/protocol/encoder.js';
 import { createErrorFromCode } from 'kafkajs/src/protocol/error.js';
 import { SluiceError } from '../../engine/errors.ts';
 import { kafkaError } from './errors.ts';
+import { mendTimers } from './mend-timers.ts';
 import { WireReader, type WireWriter } from './wire.ts';
 
 export interface KafkaOptions {
@@ -18,11 +19,6 @@ export interface KafkaOptions {
   readonly ssl?: { readonly caFile: string };
   readonly sasl?: { readonly mechanism: string; readonly username: string; readonly password: string };
   readonly requestTimeoutMs?: number;
-}
-
-export interface TopicPartitions {
-  readonly topic: string;
-  readonly partitions: readonly Record<string, unknown>[];
 }
 
 /** The requests of kafkajs's Broker that Sluice uses as they are. */
@@ -90,6 +86,7 @@ export class KafkaCluster {
   #closed = false;
 
   constructor(options: KafkaOptions) {
+    mendTimers();
     const timeout = options.requestTimeoutMs ?? 15_000;
     this.#raw = new KafkaJsCluster({
       logger: silentLogger(),

@@ -16,3 +16,9 @@ declare module 'kafkajs/src/protocol/error.js' {
   export const failure: (code: number) => boolean;
   export const errorCodes: readonly { readonly type: string; readonly code: number }[];
 }
+declare module 'kafkajs/src/network/requestQueue/index.js' {
+  const RequestQueue: {
+    prototype: { readonly pending: readonly unknown[]; scheduleCheckPendingRequests(): void };
+  };
+  export default RequestQueue;
+}

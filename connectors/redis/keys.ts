@@ -13,11 +13,6 @@ export function boardKey(leaderboard: string, board: string): string {
   return `${baseKey(leaderboard)}:${board}`;
 }
 
-/** The hash of one member. */
-export function contentKey(leaderboard: string, member: string): string {
-  return `${baseKey(leaderboard)}:content:${member}`;
-}
-
 /** The hash of stamps and fences, fields `<partition>:<name>`. */
 export function asOfKey(leaderboard: string): string {
   return `${baseKey(leaderboard)}:asof`;

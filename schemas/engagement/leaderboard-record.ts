@@ -61,5 +61,3 @@ export const leaderboardSchema = {
 } as const satisfies DocumentedRecord;
 
 export type LeaderboardRecord = FromAvro<typeof leaderboardSchema>;
-export type LeaderboardEntry = FromAvro<typeof entrySchema>;
-export type LeaderboardAsOf = FromAvro<typeof asOfSchema>;

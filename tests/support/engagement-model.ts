@@ -138,9 +138,6 @@ export function fixedHistory(length: number): History {
   return play(history);
 }
 
-const MONTH = (micros: number) => new Date(micros / 1_000).toISOString().slice(0, 7);
-export const monthsOf = (rows: readonly EventRow[]) => new Set(rows.map((row) => MONTH(row.event_ts)));
-
 export type Bucket = 'hour' | 'day' | 'week';
 
 /** Start of the bucket, UTC, ISO text as ClickHouse prints it. */

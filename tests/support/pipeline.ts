@@ -14,7 +14,7 @@ export interface Pipeline {
   /** All worker processes; the instances of one worker have the same name. */
   readonly workers: readonly WorkerChild[];
   /** Runs the generator to its end. */
-  generate(...args: readonly string[]): Promise<string>;
+  generate(...args: readonly string[]): Promise<void>;
   /** Runs a script, whatever its exit code. */
   script(name: string, ...args: readonly string[]): Promise<TaskResult>;
   /** Runs reconcile and gives back what it found; the last line of its output is JSON. */
@@ -42,7 +42,7 @@ export async function startPipeline(options: { readonly instances: number }): Pr
   };
   try {
     const signal = AbortSignal.timeout(SCRIPT_MS);
-    await deploy({ env, signal, say: () => {} });
+    await deploy({ env, signal, say: () => {}, warn: () => {} });
     for (let instance = 0; instance < options.instances; instance++) {
       const folder = join(home, `instance-${instance}`);
       mkdirSync(join(folder, 'logs'), { recursive: true });

@@ -4,7 +4,7 @@
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ChdbResult, drainPending, Session } from 'chdb';
+import { drainPending, Session } from 'chdb';
 
 export interface EngineOptions {
   readonly dataDir: string;
@@ -105,4 +105,4 @@ export function openEngine(options: EngineOptions): Engine {
   };
 }
 
-export type { ChdbResult, Session };
+export type { Session };
