@@ -9,6 +9,7 @@ import type { LogRecord, TransactionalWriter } from '../../../engine/log.ts';
 import { readToEnd } from '../../../engine/restore.ts';
 import { brokers, unique } from '../../support/env.ts';
 import { random } from '../../support/random.ts';
+import { createTopic } from './topics.ts';
 
 let kafka: Kafka;
 let client: KafkaClient;
@@ -29,14 +30,7 @@ afterAll(async () => {
 
 async function topic(partitions = 1): Promise<string> {
   const name = unique('conformance');
-  const admin = kafka.admin();
-  await admin.connect();
-  const configEntries = [{ name: 'max.message.bytes', value: '8388608' }];
-  await admin.createTopics({
-    waitForLeaders: true,
-    topics: [{ topic: name, numPartitions: partitions, configEntries }],
-  });
-  await admin.disconnect();
+  await createTopic(brokers(), name, { partitions, config: { 'max.message.bytes': '8388608' } });
   return name;
 }
 
