@@ -40,8 +40,14 @@ export function engagementTopics(partitions: number): readonly TopicSpec[] {
 }
 
 /** The broker's settings of a topic, all explicit. */
-export function topicConfig({ cleanup, retentionMs }: TopicSpec): Readonly<Record<string, string>> {
-  const common = { 'cleanup.policy': cleanup, 'max.message.bytes': '8388608', 'min.insync.replicas': '1' };
+export function topicConfig({ name, cleanup, retentionMs }: TopicSpec): Readonly<Record<string, string>> {
+  const common = {
+    // A letter has its record's timestamp: retention must count from when it was written.
+    ...(name === DLQ ? { 'message.timestamp.type': 'LogAppendTime' } : {}),
+    'cleanup.policy': cleanup,
+    'max.message.bytes': '8388608',
+    'min.insync.replicas': '1',
+  };
   switch (cleanup) {
     case 'delete':
       return { ...common, 'retention.ms': String(retentionMs) };
