@@ -124,6 +124,8 @@ export class KafkaReader implements LogReader {
   readonly #cluster: KafkaCluster;
   readonly #options: ReaderOptions;
   readonly #streams = new Set<Stream>();
+  /** Brokers with a fetch under way. */
+  readonly #asked = new Set<number>();
   #closed = false;
   #scheduled = false;
   readonly #inFlight = new Set<Promise<void>>();
@@ -163,14 +165,13 @@ export class KafkaReader implements LogReader {
     });
   }
 
-  /** Sends one fetch to each broker that leads a hungry partition. */
+  /**
+   * Sends one fetch to each broker that leads a hungry partition and is not being asked already. All hungry partitions of a
+   * broker go into one request: a broker answers a connection's requests one after the other, so separate long polls would wait for each other.
+   */
   async #round(): Promise<void> {
-    const hungry = [...this.#streams].filter(
-      (s) => !s.fetching && !s.failed && s.bufferedBytes < this.#options.maxBufferedBytes,
-    );
-    for (const stream of hungry) stream.fetching = true;
     const byLeader = new Map<number, Stream[]>();
-    for (const stream of hungry) {
+    for (const stream of this.#hungry()) {
       try {
         const leader = await this.#cluster.leaderId(stream.topic, stream.partition);
         const group = byLeader.get(leader);
@@ -180,18 +181,30 @@ export class KafkaReader implements LogReader {
         this.#failed([stream], error);
       }
     }
-    await Promise.all([...byLeader].map(([leader, streams]) => this.#fetch(leader, streams)));
+    await Promise.all([...byLeader].map(async ([leader, streams]) => await this.#fetch(leader, streams)));
   }
 
-  async #fetch(leader: number, streams: readonly Stream[]): Promise<void> {
+  #hungry(): Stream[] {
+    const { maxBufferedBytes } = this.#options;
+    return [...this.#streams].filter((s) => !s.fetching && !s.failed && s.bufferedBytes < maxBufferedBytes);
+  }
+
+  async #fetch(leader: number, wanted: readonly Stream[]): Promise<void> {
+    if (this.#asked.has(leader)) return; // the answer to that request starts the next round
+    const streams = wanted.filter((stream) => !stream.fetching);
+    if (streams.length === 0) return;
+    this.#asked.add(leader);
+    for (const stream of streams) stream.fetching = true;
     try {
       const broker = await this.#cluster.broker(leader);
       const topics = await sendRaw(broker, FETCH, this.#request(streams), decodeResponse);
       this.#deliver(streams, topics);
-      for (const stream of streams) stream.fetching = false;
-      this.#schedule();
+      for (const stream of streams) if (stream.failingSince === 0) stream.fetching = false;
     } catch (error) {
       this.#failed(streams, error);
+    } finally {
+      this.#asked.delete(leader);
+      this.#schedule();
     }
   }
 
@@ -200,7 +213,7 @@ export class KafkaReader implements LogReader {
     return new WireWriter()
       .int32(-1)
       .int32(this.#options.maxWaitMs)
-      .int32(this.#options.minBytes)
+      .int32(Math.min(this.#options.minBytes, (streams.length * MAX_BYTES_PER_PARTITION) / 2))
       .int32(MAX_BYTES)
       .int8(READ_COMMITTED)
       .int32(0)
