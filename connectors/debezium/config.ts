@@ -87,7 +87,7 @@ function delivery(): ConnectorConfig {
   return {
     'exactly.once.support': 'required',
     'transaction.boundary': 'poll',
-    'poll.interval.ms': '20',
+    'poll.interval.ms': '100',
     'max.batch.size': '8192',
     'max.queue.size': '32768',
     'max.queue.size.in.bytes': String(128 * 1024 * 1024),

@@ -15,7 +15,7 @@ export interface Reader {
 }
 
 const REDIS_EVERY_MS = 15;
-const CLICKHOUSE_EVERY_MS = 100;
+const CLICKHOUSE_EVERY_MS = 400;
 
 interface Looks {
   readonly everyMs: number;

@@ -75,7 +75,7 @@ describe('drift', () => {
       '~ database.password = ******** (was ********)',
       '- extra = x',
       '~ max.batch.size = 8192 (was 1)',
-      '+ poll.interval.ms = 20',
+      '+ poll.interval.ms = 100',
     ]);
     expect(JSON.stringify(drift)).not.toMatch(/hush|older/);
   });
