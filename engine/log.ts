@@ -42,7 +42,7 @@ export interface PartitionStream {
 }
 
 export interface ReaderOptions {
-  /** The broker answers a fetch when it holds this much … */
+  /** The broker answers a fetch when it holds this much (at once while the reader is behind) … */
   readonly minBytes: number;
   /** … or after this long: the latency the gathering of a batch adds. */
   readonly maxWaitMs: number;

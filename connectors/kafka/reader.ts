@@ -25,6 +25,8 @@ class Stream implements PartitionStream {
   readonly #wanted: () => void;
   offset: bigint;
   highWatermark = 0n;
+  /** The last stable offset as the last fetch saw it; null before the first. */
+  stable: bigint | null = null;
   bufferedBytes = 0;
   fetching = false;
   failingSince = 0;
@@ -76,6 +78,11 @@ class Stream implements PartitionStream {
     this.#waiter?.();
   }
 
+  /** Whether more is there already: then there is nothing to gather for. */
+  get isBehind(): boolean {
+    return this.stable === null || this.offset < this.stable;
+  }
+
   get failed(): boolean {
     return this.#error !== null;
   }
@@ -111,6 +118,7 @@ interface FetchedPartition {
   readonly partition: number;
   readonly errorCode: number;
   readonly highWatermark: bigint;
+  readonly lastStable: bigint;
   readonly aborted: readonly AbortedTransaction[];
   readonly records: Buffer;
 }
@@ -213,7 +221,7 @@ export class KafkaReader implements LogReader {
     return new WireWriter()
       .int32(-1)
       .int32(this.#options.maxWaitMs)
-      .int32(Math.min(this.#options.minBytes, (streams.length * MAX_BYTES_PER_PARTITION) / 2))
+      .int32(streams.some((stream) => stream.isBehind) ? 1 : this.#options.minBytes)
       .int32(MAX_BYTES)
       .int8(READ_COMMITTED)
       .int32(0)
@@ -238,6 +246,7 @@ export class KafkaReader implements LogReader {
         }
         stream.failingSince = 0;
         stream.highWatermark = fetched.highWatermark;
+        stream.stable = fetched.lastStable;
         if (fetched.records.length === 0) continue;
         const { records, next } = decodeRecordSet(fetched.records, stream.offset, fetched.aborted);
         if (next > stream.offset) {
@@ -292,11 +301,11 @@ function decodeResponse(reader: WireReader): readonly FetchedTopic[] {
       const partition = p.int32();
       const errorCode = p.int16();
       const highWatermark = p.int64();
-      p.int64();
+      const lastStable = p.int64();
       p.int64();
       const aborted = p.array((a) => ({ producerId: a.int64(), firstOffset: a.int64() }));
       p.int32();
-      return { partition, errorCode, highWatermark, aborted, records: p.bytes() };
+      return { partition, errorCode, highWatermark, lastStable, aborted, records: p.bytes() };
     }),
   }));
 }
