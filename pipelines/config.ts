@@ -6,6 +6,20 @@ import { SluiceError } from '../engine/errors.ts';
 
 const int = (fallback: number, min = 0) => z.coerce.number().int().min(min).default(fallback);
 
+/** `table=days,…` */
+function ttlDays(text: string, context: z.RefinementCtx): Record<string, number> {
+  const days: Record<string, number> = {};
+  for (const part of text.split(',').filter((one) => one.trim() !== '')) {
+    const [, table, number] = /^\s*(\w+)=(\d+)\s*$/.exec(part) ?? [];
+    if (table === undefined || number === undefined) {
+      context.addIssue({ code: 'custom', message: `expected table=days, not "${part}"` });
+      return z.NEVER;
+    }
+    days[table] = Number(number);
+  }
+  return days;
+}
+
 const schema = z.object({
   SLUICE_KAFKA_BROKERS: z
     .string()
@@ -27,6 +41,12 @@ const schema = z.object({
   SLUICE_CLICKHOUSE_DATABASE: z.string().default('sluice'),
   SLUICE_CLICKHOUSE_USER: z.string().default('default'),
   SLUICE_CLICKHOUSE_PASSWORD: z.string().default(''),
+  SLUICE_CLICKHOUSE_CLUSTER: z.string().optional().describe('replicated engines and ON CLUSTER; one node without'),
+  SLUICE_CLICKHOUSE_TTL_DAYS: z
+    .string()
+    .default('')
+    .transform(ttlDays)
+    .describe('days kept by table, e.g. engagement_changes=400,engagement_hourly_store=90; what is not named is kept'),
   SLUICE_STATE_DIR: z.string().default('.sluice/state'),
   SLUICE_METRICS_PORT: int(0).describe('0 lets the system choose'),
   SLUICE_PARTITIONS: int(4, 1),

@@ -31,7 +31,14 @@ async function postgres(url: string, env: NodeJS.ProcessEnv): Promise<void> {
 }
 
 async function clickhouse(config: Config): Promise<void> {
-  const result = await migrateClickHouse({ config: clickHouseConfig(config), directory: CLICKHOUSE_SQL });
+  const cluster = config.SLUICE_CLICKHOUSE_CLUSTER;
+  const result = await migrateClickHouse({
+    config: clickHouseConfig(config),
+    directory: CLICKHOUSE_SQL,
+    ttlDays: config.SLUICE_CLICKHOUSE_TTL_DAYS,
+    ...(cluster === undefined ? {} : { cluster: { name: cluster } }),
+  });
+  for (const table of result.ttlChanged) console.log(`clickhouse: changed the time to live of ${table}`);
   for (const name of result.applied) console.log(`clickhouse: applied ${name}`);
   console.log(`clickhouse: up to date, ${result.applied.length} applied, ${result.alreadyApplied} before`);
 }
