@@ -1,7 +1,7 @@
 /** `/metrics`, `/live` and `/ready` of a worker, on loopback unless told otherwise. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Registry } from 'prom-client';
+import { Gauge, type Registry } from 'prom-client';
 
 export interface Readiness {
   readonly ready: boolean;
@@ -11,7 +11,16 @@ export interface Readiness {
 export class HealthServer {
   readonly #server: Server;
 
-  constructor(registry: Registry, readiness: () => Readiness) {
+  constructor(worker: string, registry: Registry, readiness: () => Readiness) {
+    new Gauge({
+      name: 'sluice_ready',
+      help: 'Whether /ready says so: making progress, not merely up',
+      labelNames: ['worker'],
+      registers: [registry],
+      collect() {
+        this.set({ worker }, readiness().ready ? 1 : 0);
+      },
+    });
     this.#server = createServer((request, response) => {
       void (async () => {
         switch (request.url) {

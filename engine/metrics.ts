@@ -1,6 +1,6 @@
 /** What every worker measures; names are `sluice_<name>_<unit>`, labels bounded (worker, partition, reason). */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { TaskMetrics } from './stage-task.ts';
+import type { StageMetrics } from './stage-task.ts';
 
 /** What the gauges read when they are scraped. */
 export interface TaskView {
@@ -9,12 +9,13 @@ export interface TaskView {
   readonly streamTimeMs: number;
 }
 
-export class WorkerMetrics implements TaskMetrics {
+export class WorkerMetrics implements StageMetrics {
   readonly registry = new Registry();
   readonly #worker: string;
   readonly #records: Counter;
   readonly #deadLetters: Counter;
   readonly #restarts: Counter;
+  readonly #aborts: Counter;
   readonly #transactions: Histogram;
 
   constructor(worker: string, tasks: () => readonly TaskView[]) {
@@ -41,6 +42,12 @@ export class WorkerMetrics implements TaskMetrics {
       labelNames: ['worker', 'code'],
       registers,
     });
+    this.#aborts = new Counter({
+      name: 'sluice_transaction_aborts_total',
+      help: 'Transactions of a stage that did not commit for sure; their records are read again',
+      labelNames,
+      registers,
+    });
     this.#transactions = new Histogram({
       name: 'sluice_commit_seconds',
       help: 'Time of one commit: transaction or sink write',
@@ -49,6 +56,7 @@ export class WorkerMetrics implements TaskMetrics {
       buckets: [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10],
     });
     this.#records.inc({ worker }, 0);
+    this.#aborts.inc({ worker }, 0);
     new Gauge({
       name: 'sluice_lag_records',
       help: 'Unread offsets of the input partition, control records counted',
@@ -83,6 +91,10 @@ export class WorkerMetrics implements TaskMetrics {
 
   restarted(code: string): void {
     this.#restarts.inc({ worker: this.#worker, code });
+  }
+
+  aborted(): void {
+    this.#aborts.inc({ worker: this.#worker });
   }
 
   transaction(seconds: number): void {

@@ -34,6 +34,11 @@ export interface TaskMetrics {
   transaction(seconds: number): void;
 }
 
+export interface StageMetrics extends TaskMetrics {
+  /** A commit failed, or nobody knows whether it did. */
+  aborted(): void;
+}
+
 export interface StageTaskOptions {
   // biome-ignore lint/suspicious/noExplicitAny: the value type of the store is the stage's own business
   readonly stage: ViewStage | CheckpointedStage<any>;
@@ -47,7 +52,7 @@ export interface StageTaskOptions {
   readonly dir: string;
   /** Before fetched records are processed: the read barrier of the stage's tables, and the schemas the records name. */
   readonly prepare: (records: readonly LogRecord[]) => Promise<void>;
-  readonly metrics: TaskMetrics;
+  readonly metrics: StageMetrics;
   readonly maxRecords?: number;
   readonly probe?: (step: TaskStep) => void;
 }
@@ -267,7 +272,10 @@ export class StageTask {
     state.prepare((topic) => this.#output(topic, partition), next, refused);
     const started = performance.now();
     const offsets = { group: stage.name, topic: stage.input, partition, offset: next, metadata };
-    const ends = await this.#writer!.commit([...this.#outputs.values()], offsets);
+    const ends = await this.#writer!.commit([...this.#outputs.values()], offsets).catch((error: unknown) => {
+      metrics.aborted();
+      throw error;
+    });
     probe?.('committed');
     state.committed(next, ends);
     this.#outputs.clear();

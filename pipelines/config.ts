@@ -36,6 +36,7 @@ const schema = z.object({
   SLUICE_REGISTRY_URL: z.url().default('http://127.0.0.1:18081/apis/ccompat/v7'),
   SLUICE_CONNECT_URL: z.url().default('http://127.0.0.1:18083'),
   SLUICE_POSTGRES_URL: z.string().default('postgres://postgres:sluice@127.0.0.1:15432/sluice'),
+  SLUICE_POSTGRES_READER_PASSWORD: z.string().optional().describe('of sluice_reader, as whom the monitor logs in'),
   SLUICE_REDIS_URL: z.string().default('redis://127.0.0.1:16379'),
   SLUICE_CLICKHOUSE_URL: z.url().default('http://127.0.0.1:18123'),
   SLUICE_CLICKHOUSE_DATABASE: z.string().default('sluice'),
@@ -58,6 +59,12 @@ const schema = z.object({
   SLUICE_REDIS_GATHER_MS: int(50),
   SLUICE_CHECKPOINT_MS: int(10_000).describe('how often the leaderboard writes its changed state to the changelog'),
   SLUICE_SESSION_TIMEOUT_MS: int(10_000, 6_000).describe('after how long a silent worker loses its partitions'),
+  SLUICE_MONITOR_INTERVAL_MS: int(5_000, 100).describe('how often the monitor asks each system'),
+  SLUICE_MONITOR_FOLDERS: z
+    .string()
+    .default('.')
+    .transform((text) => text.split(',').filter((folder) => folder !== ''))
+    .describe('whose free space the monitor watches'),
   SLUICE_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
 });
 

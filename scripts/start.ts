@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, StackError } from '../infra/native/error.ts';
 import { stackPlace } from '../infra/native/layout.ts';
 import type { ProcessStatus } from '../infra/native/process.ts';
-import { WORKER_NAMES } from '../pipelines/engagement/workers.ts';
+import { PROCESS_NAMES } from '../pipelines/processes.ts';
 import { BoardReader } from './start/board.ts';
 import { Children } from './start/children.ts';
 import { deploy } from './start/deploy.ts';
@@ -153,7 +153,7 @@ async function main(): Promise<void> {
     undo.push(() => servers.stop());
     const env = { ...process.env, ...servers.env };
     await deploy({ env, signal, say, warn: (text) => reporter.warn(text) });
-    const workers = WORKER_NAMES.filter((name) => name !== 'engagement.mirror' || env.SLUICE_MIRROR_KAFKA_BROKERS);
+    const workers = PROCESS_NAMES.filter((name) => name !== 'engagement.mirror' || env.SLUICE_MIRROR_KAFKA_BROKERS);
     const home = servers.env.SLUICE_HOME ?? '';
     const children = new Children({ home, env, metricsPort: servers.metricsPort, workers, onChange });
     undo.push(() => children.stop());

@@ -1,22 +1,21 @@
-/** `npm run worker -- NAME`: one worker, configured by environment variables only. Several of one name share the partitions. */
+/** `npm run worker -- NAME`: one worker, or the monitor, configured by environment variables only. Several of one name share the partitions. */
 import { Command } from 'commander';
 import pino from 'pino';
 import { SluiceError } from '../engine/errors.ts';
 import { HealthServer } from '../engine/health.ts';
-import type { RunnableWorker } from '../engine/stage-worker.ts';
 import { loadConfig } from '../pipelines/config.ts';
-import { createWorker, WORKER_NAMES } from '../pipelines/engagement/workers.ts';
+import { createProcess, PROCESS_NAMES, type Process } from '../pipelines/processes.ts';
 import { runScript } from './support/run.ts';
 
 const STOP_DEADLINE_MS = 20_000;
 
 /** The worker whose name is, or ends with, what was asked for. */
 function resolveName(asked: string): string {
-  const exact = WORKER_NAMES.find((name) => name === asked);
+  const exact = PROCESS_NAMES.find((name) => name === asked);
   if (exact !== undefined) return exact;
-  const ending = WORKER_NAMES.filter((name) => name.endsWith(`.${asked}`));
+  const ending = PROCESS_NAMES.filter((name) => name.endsWith(`.${asked}`));
   if (ending.length === 1) return ending[0]!;
-  throw new SluiceError(`No worker ${asked}; there are ${WORKER_NAMES.join(', ')}`, {
+  throw new SluiceError(`No worker ${asked}; there are ${PROCESS_NAMES.join(', ')}`, {
     code: 'UNKNOWN_WORKER',
     action: 'fatal',
   });
@@ -26,8 +25,8 @@ async function main(asked: string): Promise<void> {
   const name = resolveName(asked);
   const config = loadConfig(process.env);
   const logger = pino({ name, level: config.SLUICE_LOG_LEVEL });
-  const worker = await createWorker(name, config, logger);
-  const health = new HealthServer(worker.worker.metrics.registry, () => worker.worker.readiness());
+  const worker = await createProcess(name, config, logger);
+  const health = new HealthServer(name, worker.registry, () => worker.readiness());
   const port = await health.listen(config.SLUICE_METRICS_PORT, config.SLUICE_METRICS_HOST);
   logger.info({ port }, 'serving /live, /ready and /metrics');
   const stopped = stopOnSignal(worker, logger);
@@ -43,7 +42,7 @@ async function main(asked: string): Promise<void> {
 }
 
 /** SIGTERM and SIGINT end the running transactions and leave the group; what does not end in time is left to crash recovery. */
-function stopOnSignal(worker: RunnableWorker, logger: pino.Logger): () => Promise<void> {
+function stopOnSignal(worker: Process, logger: pino.Logger): () => Promise<void> {
   let stopping: Promise<void> | null = null;
   const stop = (signal: NodeJS.Signals) => {
     if (stopping !== null) return;
@@ -63,7 +62,7 @@ function stopOnSignal(worker: RunnableWorker, logger: pino.Logger): () => Promis
 
 const program = new Command('worker')
   .description('run one worker until SIGTERM')
-  .argument('<name>', `one of ${WORKER_NAMES.join(', ')}; the last parts are enough`)
+  .argument('<name>', `one of ${PROCESS_NAMES.join(', ')}; the last parts are enough`)
   .action(main);
 
 await runScript(program);

@@ -118,6 +118,7 @@ export function environmentOf({ home, ports, secrets }: Layout): Readonly<Record
     SLUICE_CLICKHOUSE_URL: `http://127.0.0.1:${ports.clickhouse}`,
     SLUICE_CLICKHOUSE_DATABASE: 'sluice',
     SLUICE_STATE_DIR: join(home, 'state'),
+    SLUICE_MONITOR_FOLDERS: home,
   };
 }
 

@@ -20,13 +20,14 @@ import type { LeaderboardRecord } from '../../schemas/engagement/leaderboard-rec
 import { SUBJECTS, type Subject, schemaText } from '../../schemas/subjects.ts';
 import { type Config, clickHouseConfig, kafkaOptions } from '../config.ts';
 import { engagementClickHouseSink } from './clickhouse-rows.ts';
-import { contentChangeDecoder, engagementChangeDecoder, heartbeatDecoder } from './codec/cdc.ts';
+import { contentChangeDecoder, engagementChangeDecoder } from './codec/cdc.ts';
 import { changeDecoder, leaderboardChangeDecoder } from './codec/change.ts';
 import { leaderboardDecoder } from './codec/leaderboard.ts';
 import { type ContentVersion, contentVersion, enrichStage } from './enrich.ts';
 import { leaderboardStage } from './leaderboard-stage.ts';
 import { ENGAGEMENT_LEADERBOARDS, mapLeaderboardRecord } from './redis-boards.ts';
-import { CDC_CONTENT, CDC_HEARTBEAT, CHANGES, DLQ, EVENTS_V1, LEADERBOARDS } from './topics.ts';
+import { sourceClock } from './source-clock.ts';
+import { CDC_CONTENT, CHANGES, DLQ, EVENTS_V1, LEADERBOARDS } from './topics.ts';
 
 interface Environment {
   readonly config: Config;
@@ -66,7 +67,6 @@ function contentTable(environment: Environment, failed: (error: unknown) => void
 async function enrich(environment: Environment): Promise<RunnableWorker> {
   const { config, client, logger, registry } = environment;
   const decoder = engagementChangeDecoder(registry);
-  const heartbeats = heartbeatDecoder(registry);
   const ids = {
     key: await schemaId(registry, SUBJECTS.eventKey),
     event: await schemaId(registry, SUBJECTS.event),
@@ -81,15 +81,7 @@ async function enrich(environment: Environment): Promise<RunnableWorker> {
     stateDir: config.SLUICE_STATE_DIR,
     prepare: preparing(decoder),
     tables: [contents],
-    clock: {
-      topic: CDC_HEARTBEAT,
-      prepare: preparing(heartbeats),
-      decode: ({ value }) => {
-        if (value === null) return null;
-        const { lsn, commitTsMs } = heartbeats.decode(value);
-        return lsn === null ? null : { position: lsn, timeMs: commitTsMs };
-      },
-    },
+    clock: sourceClock(registry),
     gatherMs: config.SLUICE_ENRICH_GATHER_MS,
     gatherBytes: GATHER_BYTES,
   });

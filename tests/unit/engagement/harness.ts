@@ -115,7 +115,7 @@ class Drive {
         this.#follow();
         await this.#decoder.prepare(records.map(({ value }) => value));
       },
-      metrics: { records() {}, deadLetters() {}, transaction() {} },
+      metrics: { records() {}, deadLetters() {}, transaction() {}, aborted() {} },
       maxRecords,
       probe: (step) => this.#probe(step),
     });

@@ -22,6 +22,7 @@ describe('metrics', () => {
       'sluice_records_total',
       'sluice_stream_time_seconds',
       'sluice_task_restarts_total',
+      'sluice_transaction_aborts_total',
     ]);
     for (const { name } of found) expect(name).toMatch(/^sluice_[a-z0-9_]+$/);
     const labels = new Set(own.flatMap(({ values }) => values.flatMap((value) => Object.keys(value.labels))));
@@ -58,7 +59,7 @@ describe('the health endpoints', () => {
   });
 
   async function serve(readiness: () => Readiness): Promise<string> {
-    const server = new HealthServer(metrics().registry, readiness);
+    const server = new HealthServer('w', metrics().registry, readiness);
     servers.push(server);
     return `http://127.0.0.1:${await server.listen(0, '127.0.0.1')}`;
   }
@@ -72,6 +73,15 @@ describe('the health endpoints', () => {
     readiness = { ready: true, reason: '4 partitions' };
     const ready = await fetch(`${url}/ready`);
     expect([ready.status, await ready.text()]).toEqual([200, '4 partitions\n']);
+  });
+
+  it('say whether it is ready among the metrics too', async () => {
+    let ready = true;
+    const url = await serve(() => ({ ready, reason: '' }));
+    const page = async () => await (await fetch(`${url}/metrics`)).text();
+    expect(await page()).toContain('sluice_ready{worker="w"} 1');
+    ready = false;
+    expect(await page()).toContain('sluice_ready{worker="w"} 0');
   });
 
   it('show the metrics in the text format, and what there is at any other path', async () => {
@@ -93,7 +103,7 @@ describe('the health endpoints', () => {
 
   it('reject when the port is taken', async () => {
     const url = await serve(() => ({ ready: true, reason: '' }));
-    const second = new HealthServer(metrics().registry, () => ({ ready: true, reason: '' }));
+    const second = new HealthServer('w', metrics().registry, () => ({ ready: true, reason: '' }));
     await expect(second.listen(Number(new URL(url).port), '127.0.0.1')).rejects.toMatchObject({ code: 'EADDRINUSE' });
     await second.close();
   });

@@ -10,7 +10,8 @@ import { StageTask, type TaskStep } from '../../../engine/stage-task.ts';
 import { type Fault, MemoryLog } from '../../support/memory-log.ts';
 
 const SEED = 7;
-const metrics = { records() {}, deadLetters() {}, transaction() {} };
+let aborts = 0;
+const metrics = { records() {}, deadLetters() {}, transaction() {}, aborted: () => void aborts++ };
 
 /** Keeps the newest value per key and emits the change of the sum: a lost or repeated record shows at once. */
 const viewStage: ViewStage = {
@@ -349,7 +350,9 @@ describe('a stage task whose outputs the broker refuses', () => {
         log,
         Array.from({ length: 1_000 }, (_, i) => (i === at ? 50 : 1)),
       );
+      aborts = 0;
       const tries = await supervise(log, taskOn(log, join(dir, 's')), 1_000n);
+      expect(aborts).toBe(tries);
       expect(refused(log)).toEqual([`${at} RECORD_TOO_LARGE`]);
       expect(totals(log)).toEqual(Array.from({ length: 999 }, (_, i) => i + 1));
       expect(tries).toBeLessThanOrEqual(12);

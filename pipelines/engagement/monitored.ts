@@ -1,0 +1,39 @@
+/** What the monitor (pipelines/operations/monitor/monitored.ts) is told of the engagement pipeline. */
+import { ENGAGEMENT_LEADERBOARDS } from './redis-boards.ts';
+import { CDC_EVENTS, CHANGES, DLQ, EVENTS_V1, LEADERBOARD_CHANGELOG, LEADERBOARDS } from './topics.ts';
+
+const SINKS = { clickHouse: 'engagement.sink.clickhouse', redis: 'engagement.sink.redis' };
+
+export function engagementMonitored({ mirrored }: { readonly mirrored: boolean }) {
+  const workers = [
+    { name: 'engagement.enrich', input: CDC_EVENTS },
+    { name: 'engagement.leaderboard', input: CHANGES },
+    { name: SINKS.clickHouse, input: CHANGES },
+    { name: SINKS.redis, input: LEADERBOARDS },
+    ...(mirrored ? [{ name: 'engagement.mirror', input: EVENTS_V1 }] : []),
+  ];
+  return {
+    name: 'engagement',
+    workers,
+    transactional: [CDC_EVENTS, CHANGES, EVENTS_V1, LEADERBOARDS, LEADERBOARD_CHANGELOG, DLQ],
+    dlq: { topic: DLQ, stages: workers.map(({ name }) => name), reasons: REASONS },
+    clickHouseSinks: [SINKS.clickHouse],
+    redisSinks: [
+      {
+        name: SINKS.redis,
+        leaderboards: ENGAGEMENT_LEADERBOARDS.map(({ name, boards }) => ({ name, board: boards[0]! })),
+      },
+    ],
+  };
+}
+
+const REASONS = [
+  'UNDECODABLE',
+  'UNKNOWN_SCHEMA',
+  'MISSING_FIELD',
+  'NEGATIVE_DURATION',
+  'TIMESTAMP_OUT_OF_RANGE',
+  'FUTURE_EVENT',
+  'UNKNOWN_CONTENT',
+  'RECORD_TOO_LARGE',
+];

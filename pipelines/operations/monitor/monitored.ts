@@ -1,0 +1,20 @@
+/** What the monitor is told of each pipeline. It knows nothing else of them. */
+export interface MonitoredPipeline {
+  readonly name: string;
+  /** Each worker and the topic it reads; the worker's name is its consumer group. */
+  readonly workers: readonly { readonly name: string; readonly input: string }[];
+  /** Topics that are written in transactions. */
+  readonly transactional: readonly string[];
+  readonly dlq: {
+    readonly topic: string;
+    readonly stages: readonly string[];
+    readonly reasons: readonly string[];
+  };
+  /** Sinks that keep their position in ClickHouse's `sluice_progress`. */
+  readonly clickHouseSinks: readonly string[];
+  /** Sinks that stamp leaderboards in Redis; one board of each leaderboard is enough to read its stamps. */
+  readonly redisSinks: readonly {
+    readonly name: string;
+    readonly leaderboards: readonly { readonly name: string; readonly board: string }[];
+  }[];
+}

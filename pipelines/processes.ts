@@ -1,0 +1,83 @@
+/** Every process of Sluice by its name: the workers of the pipelines, and the monitor that watches them all. */
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import { CONNECTOR_NAME, SLOT_NAME } from '../connectors/debezium/config.ts';
+import { KafkaClient } from '../connectors/kafka/client.ts';
+import { RegistryClient } from '../connectors/registry/client.ts';
+import { SluiceError } from '../engine/errors.ts';
+import type { Readiness } from '../engine/health.ts';
+import { type Config, clickHouseConfig, kafkaOptions } from './config.ts';
+import { engagementMonitored } from './engagement/monitored.ts';
+import { sourceClock } from './engagement/source-clock.ts';
+import { createWorker, WORKER_NAMES } from './engagement/workers.ts';
+import { kafkaProbe } from './operations/monitor/kafka-probe.ts';
+import { LetterCount } from './operations/monitor/letters.ts';
+import { Monitor } from './operations/monitor/monitor.ts';
+import type { MonitoredPipeline } from './operations/monitor/monitored.ts';
+import {
+  clickHouseProbe,
+  connectProbe,
+  diskProbe,
+  postgresProbe,
+  redisProbe,
+  registryProbe,
+} from './operations/monitor/probes.ts';
+
+export const MONITOR = 'sluice.monitor';
+
+export const PROCESS_NAMES: readonly string[] = [...WORKER_NAMES, MONITOR];
+
+export interface Process {
+  readonly registry: Registry;
+  readiness(): Readiness;
+  /** Runs until `stop`; rejects with what ended it. */
+  run(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Builds a process; nothing runs yet. `name` is one of `PROCESS_NAMES`. */
+export async function createProcess(name: string, config: Config, logger: Logger): Promise<Process> {
+  if (name === MONITOR) return createMonitor(config, logger);
+  const { worker, run, stop } = await createWorker(name, config, logger);
+  return { registry: worker.metrics.registry, readiness: () => worker.readiness(), run, stop };
+}
+
+/** Longer than the request deadlines of the clients, so that their own error is what is logged. */
+const POLL_DEADLINE_MS = 10_000;
+
+function createMonitor(config: Config, logger: Logger): Monitor {
+  const registry = new RegistryClient({ url: config.SLUICE_REGISTRY_URL });
+  const pipelines: readonly MonitoredPipeline[] = [
+    engagementMonitored({ mirrored: config.SLUICE_MIRROR_KAFKA_BROKERS.length > 0 }),
+  ];
+  const probes = [
+    postgresProbe(readerUrl(config), SLOT_NAME),
+    connectProbe(config.SLUICE_CONNECT_URL, CONNECTOR_NAME),
+    registryProbe(config.SLUICE_REGISTRY_URL),
+    kafkaProbe({
+      client: () => new KafkaClient(kafkaOptions(config, MONITOR)),
+      clock: sourceClock(registry),
+      pipelines: pipelines.map((pipeline) => ({ pipeline, letters: new LetterCount(pipeline) })),
+    }),
+    clickHouseProbe(clickHouseConfig(config), pipelines),
+    redisProbe(config.SLUICE_REDIS_URL, pipelines),
+    diskProbe(config.SLUICE_MONITOR_FOLDERS),
+  ];
+  const timing = { intervalMs: config.SLUICE_MONITOR_INTERVAL_MS, deadlineMs: POLL_DEADLINE_MS };
+  return new Monitor(probes, logger, timing);
+}
+
+/** The owner's address with the reader's login: the monitor may look and no more. */
+function readerUrl(config: Config): string {
+  const password = config.SLUICE_POSTGRES_READER_PASSWORD;
+  if (password === undefined) {
+    throw new SluiceError(
+      'SLUICE_POSTGRES_READER_PASSWORD is not set: the monitor logs in as sluice_reader. Set it, run npm run migrate, then this again.',
+      { code: 'READER_PASSWORD_MISSING', action: 'fatal' },
+    );
+  }
+  const url = new URL(config.SLUICE_POSTGRES_URL);
+  url.username = 'sluice_reader';
+  url.password = encodeURIComponent(password);
+  return url.href;
+}
