@@ -1,5 +1,6 @@
 /** What every worker measures; names are `sluice_<name>_<unit>`, labels bounded (worker, partition, reason). */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Breaker, BreakerState } from './breaker.ts';
 import type { StageMetrics } from './stage-task.ts';
 
 /** What the gauges read when they are scraped. */
@@ -9,6 +10,8 @@ export interface TaskView {
   readonly streamTimeMs: number;
 }
 
+const BREAKER_STATES: Readonly<Record<BreakerState, number>> = { closed: 0, 'half-open': 1, open: 2 };
+
 export class WorkerMetrics implements StageMetrics {
   readonly registry = new Registry();
   readonly #worker: string;
@@ -16,9 +19,10 @@ export class WorkerMetrics implements StageMetrics {
   readonly #deadLetters: Counter;
   readonly #restarts: Counter;
   readonly #aborts: Counter;
+  readonly #retries: Counter;
   readonly #transactions: Histogram;
 
-  constructor(worker: string, tasks: () => readonly TaskView[]) {
+  constructor(worker: string, tasks: () => readonly TaskView[], breaker: Pick<Breaker, 'state' | 'openMs'>) {
     this.#worker = worker;
     const registers = [this.registry];
     const labelNames = ['worker'];
@@ -38,7 +42,7 @@ export class WorkerMetrics implements StageMetrics {
     });
     this.#restarts = new Counter({
       name: 'sluice_task_restarts_total',
-      help: 'Tasks started again after an error, by its code',
+      help: 'Tasks started again after an error other than a transient one, by its code',
       labelNames: ['worker', 'code'],
       registers,
     });
@@ -47,6 +51,31 @@ export class WorkerMetrics implements StageMetrics {
       help: 'Transactions of a stage that did not commit for sure; their records are read again',
       labelNames,
       registers,
+    });
+    this.#retries = new Counter({
+      name: 'sluice_retries_total',
+      help: 'Tries again after a transient error (a server away, slow or busy), by its code',
+      labelNames: ['worker', 'reason'],
+      registers,
+    });
+    new Gauge({
+      name: 'sluice_breaker_state',
+      help: '0 closed, 1 half-open (one try is under way), 2 open: what the worker depends on is away',
+      labelNames,
+      registers,
+      collect() {
+        this.set({ worker }, BREAKER_STATES[breaker.state]);
+      },
+    });
+    new Counter({
+      name: 'sluice_breaker_open_seconds_total',
+      help: 'How long the breaker was not closed',
+      labelNames,
+      registers,
+      collect() {
+        this.reset();
+        this.inc({ worker }, breaker.openMs / 1_000);
+      },
     });
     this.#transactions = new Histogram({
       name: 'sluice_commit_seconds',
@@ -95,6 +124,10 @@ export class WorkerMetrics implements StageMetrics {
 
   aborted(): void {
     this.#aborts.inc({ worker: this.#worker });
+  }
+
+  retried(reason: string): void {
+    this.#retries.inc({ worker: this.#worker, reason });
   }
 
   transaction(seconds: number): void {

@@ -42,6 +42,8 @@ export interface SinkTaskOptions<T> {
   readonly input: LogReader;
   readonly restore: LogReader;
   readonly metrics: TaskMetrics;
+  /** The target has taken a batch, or it is open and there is nothing to write. */
+  readonly succeeded?: () => void;
   readonly probe?: (step: SinkStep) => void;
 }
 
@@ -60,6 +62,8 @@ export class SinkTask<T> {
   #stopped = false;
   #stream: PartitionStream | null = null;
   #position = 0n;
+  /** The input's end as it was last seen without a stream. */
+  #end = 0n;
   /** Read but not yet written. */
   #gathered: LogRecord[] = [];
   #gatheredTo = 0n;
@@ -75,7 +79,7 @@ export class SinkTask<T> {
   }
 
   get lag(): bigint {
-    const lag = (this.#stream?.highWatermark ?? 0n) - this.#position;
+    const lag = (this.#stream?.highWatermark || this.#end) - this.#position;
     return lag > 0n ? lag : 0n;
   }
 
@@ -104,14 +108,19 @@ export class SinkTask<T> {
     this.#stream?.wake();
   }
 
+  async look(): Promise<void> {
+    const { definition, client, partition } = this.#options;
+    this.#end = (await client.offsets(definition.input, [partition], 'highWatermark')).get(partition) ?? this.#end;
+  }
+
   async #open(): Promise<void> {
     const { definition, client, input, partition, probe } = this.#options;
     const { offset, pending } = await this.#ledger.open();
     const earliest = (await client.offsets(definition.input, [partition], 'earliest')).get(partition) ?? 0n;
+    this.#position = offset ?? earliest;
     const where = await definition.sink.position({ ...this.#at, generation: definition.generation });
     switch (where.kind) {
       case 'committed':
-        this.#position = offset ?? earliest;
         await this.#finishPending(pending);
         break;
       case 'offset':
@@ -177,7 +186,11 @@ export class SinkTask<T> {
   async #turn(): Promise<void> {
     const run = await this.#stream!.next(IDLE_MS);
     this.#progressAt = performance.now();
-    if (run === null || this.#stopped) return;
+    if (this.#stopped) return;
+    if (run === null) {
+      this.#options.succeeded?.();
+      return;
+    }
     await this.#options.definition.prepare(run.records);
     for (const record of run.records) this.#gathered.push(record);
     this.#gatheredTo = run.next;
@@ -248,6 +261,7 @@ export class SinkTask<T> {
     await this.#settle(behind, batch.to);
     probe?.('committed');
     this.#position = batch.to;
+    if (batch.records.length > 0) this.#options.succeeded?.();
     const last = batch.records.at(-1);
     if (last?.kind === 'upsert') {
       this.#streamTimeMs = Math.max(this.#streamTimeMs, definition.streamTimeMs(last.value));

@@ -2,7 +2,8 @@
  * The source's clock: a row that the capture updates every second, read back from its topic. It moves through the WAL like
  * every other row, so a reading says: all that was committed before `position` is already in the event topics.
  */
-import type { LogClient, LogReader, LogRecord, PartitionStream } from './log.ts';
+import { Follower } from './follower.ts';
+import type { LogClient, LogRecord } from './log.ts';
 
 export interface ClockReading {
   /** Source position (LSN) of the reading. */
@@ -11,20 +12,12 @@ export interface ClockReading {
   readonly timeMs: number;
 }
 
-const POLL_MS = 1_000;
 const LOOK_BACK = 4n;
 
 export class SourceClock {
   readonly #client: LogClient;
   readonly #topic: string;
-  readonly #decode: (record: LogRecord) => ClockReading | null;
-  readonly #prepare: (records: readonly LogRecord[]) => Promise<void>;
-  readonly #reader: LogReader;
-  readonly #listener: (reading: ClockReading) => Promise<void>;
-  readonly #failed: (error: unknown) => void;
-  #stream: PartitionStream | null = null;
-  #running: Promise<void> = Promise.resolve();
-  #closed = false;
+  readonly #follower: Follower;
 
   constructor(
     client: LogClient,
@@ -39,41 +32,26 @@ export class SourceClock {
       readonly failed: (error: unknown) => void;
     },
   ) {
+    const { topic, decode, prepare, listener, failed } = options;
     this.#client = client;
-    this.#topic = options.topic;
-    this.#decode = options.decode;
-    this.#prepare = options.prepare;
-    this.#listener = options.listener;
-    this.#failed = options.failed;
-    this.#reader = client.reader({ minBytes: 1, maxWaitMs: 500, maxBufferedBytes: 1 << 20 });
+    this.#topic = topic;
+    this.#follower = new Follower(client, {
+      ...{ topic, prepare, failed },
+      fetch: { maxWaitMs: 500, maxBufferedBytes: 1 << 20 },
+      each: async ({ records }) => {
+        const last = records.map(decode).findLast((reading) => reading !== null);
+        if (last !== undefined && last !== null) await listener(last);
+      },
+    });
   }
 
   async start(): Promise<void> {
     const earliest = (await this.#client.offsets(this.#topic, [0], 'earliest')).get(0) ?? 0n;
     const end = (await this.#client.offsets(this.#topic, [0], 'lastStable')).get(0) ?? 0n;
-    const from = end - LOOK_BACK > earliest ? end - LOOK_BACK : earliest;
-    this.#stream = this.#reader.open(this.#topic, 0, from);
-    this.#running = this.#follow(this.#stream);
+    this.#follower.start(end - LOOK_BACK > earliest ? end - LOOK_BACK : earliest);
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#stream?.close();
-    await this.#reader.close();
-    await this.#running;
-  }
-
-  async #follow(stream: PartitionStream): Promise<void> {
-    try {
-      while (!this.#closed) {
-        const run = await stream.next(POLL_MS);
-        if (run === null) continue;
-        await this.#prepare(run.records);
-        const last = run.records.map((record) => this.#decode(record)).findLast((reading) => reading !== null);
-        if (last !== undefined && last !== null) await this.#listener(last);
-      }
-    } catch (error) {
-      if (!this.#closed) this.#failed(error);
-    }
+    await this.#follower.close();
   }
 }

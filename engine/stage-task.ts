@@ -53,6 +53,8 @@ export interface StageTaskOptions {
   /** Before fetched records are processed: the read barrier of the stage's tables, and the schemas the records name. */
   readonly prepare: (records: readonly LogRecord[]) => Promise<void>;
   readonly metrics: StageMetrics;
+  /** A transaction is committed, or the task is open and there is nothing to do. */
+  readonly succeeded?: () => void;
   readonly maxRecords?: number;
   readonly probe?: (step: TaskStep) => void;
 }
@@ -81,6 +83,8 @@ export class StageTask {
   #state: TaskState | null = null;
   #stream: PartitionStream | null = null;
   #position = 0n;
+  /** The input's end as it was last seen without a stream. */
+  #end = 0n;
   #metadata = '';
   #progressAt = 0;
 
@@ -91,7 +95,7 @@ export class StageTask {
 
   /** Unread records of the partition, control records counted. */
   get lag(): bigint {
-    const lag = (this.#stream?.highWatermark ?? 0n) - this.#position;
+    const lag = (this.#stream?.highWatermark || this.#end) - this.#position;
     return lag > 0n ? lag : 0n;
   }
 
@@ -123,6 +127,11 @@ export class StageTask {
   /** New background work or a due reading may be there. */
   wake(): void {
     this.#stream?.wake();
+  }
+
+  async look(): Promise<void> {
+    const { stage, client, partition } = this.#options;
+    this.#end = (await client.offsets(stage.input, [partition], 'highWatermark')).get(partition) ?? this.#end;
   }
 
   /** `end` is the input partition's high watermark, asked after the reading was seen. */
@@ -216,6 +225,7 @@ export class StageTask {
       this.#tick(this.#position);
       await this.#commit(this.#position, 0);
     }
+    if (!this.#stopped) this.#options.succeeded?.();
   }
 
   #clockDue(): boolean {

@@ -1,15 +1,15 @@
 /** Puts a stage on a log: its tables, its clock, one task per assigned partition. */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { pause } from './backoff.ts';
 import type { LogClient, LogRecord } from './log.ts';
 import { type ClockReading, SourceClock } from './source-clock.ts';
 import type { CheckpointedStage, ViewStage } from './stage.ts';
 import { StageTask } from './stage-task.ts';
+import { type Gathering, taskReaders } from './task-readers.ts';
 import type { VersionedTable } from './versioned-table.ts';
 import { Worker } from './worker.ts';
 
-export interface StageWorkerOptions {
+export interface StageWorkerOptions extends Gathering {
   // biome-ignore lint/suspicious/noExplicitAny: the value type of the store is the stage's own business
   readonly stage: ViewStage | CheckpointedStage<any>;
   readonly client: LogClient;
@@ -24,9 +24,6 @@ export interface StageWorkerOptions {
     readonly decode: (record: LogRecord) => ClockReading | null;
     readonly prepare: (records: readonly LogRecord[]) => Promise<void>;
   };
-  /** The latency that gathering a batch adds: larger batches make transactions cheap. */
-  readonly gatherMs: number;
-  readonly gatherBytes: number;
 }
 
 /** What the process around a worker shows of it. */
@@ -42,19 +39,9 @@ export interface RunnableWorker {
   fail(error: unknown): void;
 }
 
-/** Compressed bytes read ahead for each partition: decoded they are ten times as much. */
-const BUFFER_BYTES = 1 << 20;
-const TABLE_ATTEMPTS = 30;
-const TABLE_PAUSE_MS = 1_000;
-
 export function stageWorker(options: StageWorkerOptions): RunnableWorker {
   const { stage, client, logger } = options;
-  const input = client.reader({
-    minBytes: options.gatherBytes,
-    maxWaitMs: options.gatherMs,
-    maxBufferedBytes: BUFFER_BYTES,
-  });
-  const restore = client.reader({ minBytes: 1, maxWaitMs: 100, maxBufferedBytes: 4 * BUFFER_BYTES });
+  const readers = taskReaders(client, options);
   const { tables } = options;
   const barrier = async () => {
     await Promise.all(tables.map((table) => table.barrier()));
@@ -69,13 +56,14 @@ export function stageWorker(options: StageWorkerOptions): RunnableWorker {
         stage,
         partition,
         client,
-        input,
-        restore,
+        input: readers.input,
+        restore: readers.restore,
         dir: join(options.stateDir, stage.name, String(partition)),
         prepare: async (records) => {
           await Promise.all([barrier(), options.prepare(records)]);
         },
         metrics: worker.metrics,
+        succeeded: () => worker.succeeded(),
       }),
   });
   for (const table of tables) {
@@ -106,8 +94,12 @@ export function stageWorker(options: StageWorkerOptions): RunnableWorker {
   return {
     worker,
     run: async () => {
-      for (const table of tables) await started(table, logger);
-      await clock?.start();
+      // A worker may be started before its tables are there: it waits for them.
+      for (const table of tables) {
+        if (!(await worker.prepare(`table ${table.topic}`, () => table.start()))) return;
+        logger.info({ table: table.topic, rows: table.rows.size }, 'table loaded');
+      }
+      if (clock !== null && !(await worker.prepare('source clock', () => clock.start()))) return;
       await worker.run();
     },
     fail: (error) => worker.fail(error),
@@ -115,24 +107,8 @@ export function stageWorker(options: StageWorkerOptions): RunnableWorker {
       await worker.stop();
       await clock?.close();
       for (const table of tables) await table.close();
-      await input.close();
-      await restore.close();
+      await readers.close();
       await client.close();
     },
   };
-}
-
-/** A worker may be started before its tables are there: it waits for them, for half a minute. */
-async function started(table: VersionedTable<unknown>, logger: Logger): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      await table.start();
-      logger.info({ table: table.topic, rows: table.rows.size }, 'table loaded');
-      return;
-    } catch (error) {
-      if (attempt >= TABLE_ATTEMPTS) throw error;
-      logger.warn({ table: table.topic, err: error }, 'waiting for the table');
-      await pause(TABLE_PAUSE_MS);
-    }
-  }
 }

@@ -8,7 +8,8 @@
  */
 import { withDeadline } from './backoff.ts';
 import { SluiceError } from './errors.ts';
-import type { LogClient, LogReader, LogRecord, PartitionStream } from './log.ts';
+import { Follower } from './follower.ts';
+import type { FetchedRun, LogClient, LogRecord } from './log.ts';
 
 export interface TableVersion<V> {
   readonly lsn: bigint;
@@ -88,7 +89,6 @@ export class VersionedRows<V> {
   }
 }
 
-const POLL_MS = 1_000;
 const BARRIER_DEADLINE_MS = 30_000;
 
 interface Waiter {
@@ -102,15 +102,10 @@ export class VersionedTable<V> {
   readonly rows: VersionedRows<V>;
   readonly #client: LogClient;
   readonly #decode: (record: LogRecord) => TableRow<V> | null;
-  readonly #prepare: (records: readonly LogRecord[]) => Promise<void>;
-  readonly #failed: (error: unknown) => void;
-  readonly #reader: LogReader;
-  #stream: PartitionStream | null = null;
-  #position = 0n;
+  readonly #follower: Follower;
+  #position: bigint | null = null;
   #waiters: Waiter[] = [];
-  #running: Promise<void> = Promise.resolve();
   #failure: unknown = null;
-  #closed = false;
   #onChange: () => void = () => {};
 
   constructor(
@@ -128,15 +123,23 @@ export class VersionedTable<V> {
     this.topic = options.topic;
     this.#client = client;
     this.#decode = options.decode;
-    this.#prepare = options.prepare;
-    this.#failed = options.failed;
     this.rows = new VersionedRows(options.same);
-    this.#reader = client.reader({ minBytes: 1, maxWaitMs: 250, maxBufferedBytes: 16 << 20 });
+    this.#follower = new Follower(client, {
+      topic: options.topic,
+      fetch: { maxWaitMs: 250, maxBufferedBytes: 16 << 20 },
+      prepare: options.prepare,
+      each: (run) => this.#apply(run),
+      failed: (error) => {
+        this.#failure = error;
+        for (const { resolve } of this.#waiters.splice(0)) resolve();
+        options.failed(error);
+      },
+    });
   }
 
   /** The offset up to which the topic has been read. */
   get position(): bigint {
-    return this.#position;
+    return this.#position ?? 0n;
   }
 
   /** Called when rows changed; at most one listener, the worker. */
@@ -144,13 +147,15 @@ export class VersionedTable<V> {
     this.#onChange = listener;
   }
 
-  /** Reads all there is, then keeps reading. After an error it may be called again. */
+  /** Reads all there is, then keeps reading. After an error it may be called again: it goes on where it was. */
   async start(): Promise<void> {
-    if (this.#stream === null) await this.#open();
+    this.#position ??= await this.#begin();
+    this.#failure = null;
+    if (!this.#follower.running) this.#follower.start(this.#position);
     await this.barrier();
   }
 
-  async #open(): Promise<void> {
+  async #begin(): Promise<bigint> {
     const partitions = await this.#client.partitions(this.topic);
     if (partitions !== 1) {
       throw new SluiceError(`Table topic ${this.topic} has ${partitions} partitions; a table needs one total order`, {
@@ -158,21 +163,19 @@ export class VersionedTable<V> {
         action: 'fatal',
       });
     }
-    this.#position = (await this.#client.offsets(this.topic, [0], 'earliest')).get(0) ?? 0n;
-    this.#stream = this.#reader.open(this.topic, 0, this.#position);
-    this.#running = this.#follow(this.#stream);
+    return (await this.#client.offsets(this.topic, [0], 'earliest')).get(0) ?? 0n;
   }
 
   async barrier(): Promise<void> {
     const end = (await this.#client.offsets(this.topic, [0], 'highWatermark')).get(0) ?? 0n;
     if (this.#failure !== null) throw this.#failure;
-    if (this.#position >= end) return;
+    if (this.position >= end) return;
     const { promise: reached, resolve } = Promise.withResolvers<void>();
     const waiter = { offset: end, resolve };
     this.#waiters.push(waiter);
     await withDeadline(reached, BARRIER_DEADLINE_MS, () => {
       this.#waiters = this.#waiters.filter((other) => other !== waiter);
-      return new SluiceError(`Table ${this.topic} did not reach offset ${end} (at ${this.#position})`, {
+      return new SluiceError(`Table ${this.topic} did not reach offset ${end} (at ${this.position})`, {
         code: 'BARRIER_TIMEOUT',
         action: 'reconnect',
       });
@@ -181,38 +184,23 @@ export class VersionedTable<V> {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#stream?.close();
-    await this.#reader.close();
-    await this.#running;
+    await this.#follower.close();
   }
 
-  async #follow(stream: PartitionStream): Promise<void> {
-    try {
-      while (!this.#closed) {
-        const run = await stream.next(POLL_MS);
-        if (run === null) continue;
-        await this.#prepare(run.records);
-        for (const record of run.records) {
-          const row = this.#decode(record);
-          if (row !== null) this.rows.apply(row, record.offset);
-        }
-        this.#position = run.next;
-        this.#release();
-        this.#onChange();
-      }
-    } catch (error) {
-      this.#failure = error;
-      for (const { resolve } of this.#waiters) resolve();
-      this.#waiters = [];
-      if (!this.#closed) this.#failed(error);
+  #apply(run: FetchedRun): void {
+    for (const record of run.records) {
+      const row = this.#decode(record);
+      if (row !== null) this.rows.apply(row, record.offset);
     }
+    this.#position = run.next;
+    this.#release();
+    this.#onChange();
   }
 
   #release(): void {
-    const ready = this.#waiters.filter(({ offset }) => offset <= this.#position);
+    const ready = this.#waiters.filter(({ offset }) => offset <= this.position);
     if (ready.length === 0) return;
-    this.#waiters = this.#waiters.filter(({ offset }) => offset > this.#position);
+    this.#waiters = this.#waiters.filter(({ offset }) => offset > this.position);
     for (const { resolve } of ready) resolve();
   }
 }

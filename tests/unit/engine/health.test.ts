@@ -2,24 +2,34 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { HealthServer, type Readiness } from '../../../engine/health.ts';
 import { WorkerMetrics } from '../../../engine/metrics.ts';
 
+const CLOSED = { state: 'closed', openMs: 0 } as const;
+
 const metrics = () =>
-  new WorkerMetrics('w', () => [
-    { partition: 0, lag: 12n, streamTimeMs: 1_500 },
-    { partition: 1, lag: 0n, streamTimeMs: 0 },
-  ]);
+  new WorkerMetrics(
+    'w',
+    () => [
+      { partition: 0, lag: 12n, streamTimeMs: 1_500 },
+      { partition: 1, lag: 0n, streamTimeMs: 0 },
+    ],
+    CLOSED,
+  );
 
 describe('metrics', () => {
   it('are named sluice_<name>_<unit> and labelled by worker, partition, reason and code only', async () => {
     const worker = metrics();
     worker.deadLetters('UNDECODABLE');
     worker.restarted('FENCED');
+    worker.retried('REDIS_LOADING');
     const found = await worker.registry.getMetricsAsJSON();
     const own = found.filter(({ name }) => !/^sluice_(process|nodejs)_/.test(name));
     expect(own.map(({ name }) => name).sort()).toEqual([
+      'sluice_breaker_open_seconds_total',
+      'sluice_breaker_state',
       'sluice_commit_seconds',
       'sluice_dead_letters_total',
       'sluice_lag_records',
       'sluice_records_total',
+      'sluice_retries_total',
       'sluice_stream_time_seconds',
       'sluice_task_restarts_total',
       'sluice_transaction_aborts_total',
@@ -43,9 +53,21 @@ describe('metrics', () => {
     expect(text).toContain('sluice_commit_seconds_bucket{le="0.05",worker="w"} 1');
   });
 
+  it('say what the breaker does', async () => {
+    const worker = new WorkerMetrics('w', () => [], { state: 'open', openMs: 1_500 });
+    worker.retried('REDIS_LOADING');
+    worker.retried('REDIS_LOADING');
+    for (const _ of ['asked', 'asked again']) {
+      const text = await worker.registry.metrics();
+      expect(text).toContain('sluice_breaker_state{worker="w"} 2');
+      expect(text).toContain('sluice_breaker_open_seconds_total{worker="w"} 1.5');
+      expect(text).toContain('sluice_retries_total{worker="w",reason="REDIS_LOADING"} 2');
+    }
+  });
+
   it('forget a partition that is taken back', async () => {
     let tasks = [{ partition: 4, lag: 1n, streamTimeMs: 1 }];
-    const worker = new WorkerMetrics('w', () => tasks);
+    const worker = new WorkerMetrics('w', () => tasks, CLOSED);
     expect(await worker.registry.metrics()).toContain('partition="4"');
     tasks = [];
     expect(await worker.registry.metrics()).not.toContain('partition="4"');
