@@ -41,6 +41,7 @@ function optionsFrom(config: Config, env: NodeJS.ProcessEnv): ConnectorOptions {
     },
     registryUrl:
       env.SLUICE_CAPTURE_REGISTRY_URL || config.SLUICE_REGISTRY_URL.replace(/\/apis\/.*$/, '/apis/registry/v2'),
+    converter: env.SLUICE_CAPTURE_CONVERTER || undefined,
     partitions: config.SLUICE_PARTITIONS,
   };
 }

@@ -14,11 +14,11 @@ export function jarsFolder(): string {
   return resolve(REPOSITORY, process.env.SLUICE_JARS ?? '.sluice/jars');
 }
 
-/** A fingerprint of every pom: another version of anything lays the folder out again. */
+/** A fingerprint of every pom and source: another version of anything lays the folder out again. */
 function stampOf(): string {
   const hash = createHash('sha256');
-  for (const pom of [POM, ...globSync('maven/*/pom.xml', { cwd: import.meta.dirname }).sort()]) {
-    hash.update(readFileSync(resolve(import.meta.dirname, pom)));
+  for (const file of [POM, ...globSync('maven/*/{pom.xml,src/**/*.java}', { cwd: import.meta.dirname }).sort()]) {
+    hash.update(readFileSync(resolve(import.meta.dirname, file)));
   }
   return hash.digest('hex');
 }
@@ -69,7 +69,7 @@ function renameOver(from: string, to: string): void {
 
 async function runMaven(target: string, onProgress: (line: string) => void): Promise<void> {
   const maven = await provideMaven(onProgress);
-  const args = ['-B', '-f', POM, 'initialize', `-Dsluice.jars=${target}`];
+  const args = ['-B', '-f', POM, 'package', `-Dsluice.jars=${target}`];
   await new Promise<void>((done, fail) => {
     const child = spawn(maven, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     const tail: string[] = [];

@@ -231,6 +231,17 @@ describe('captured rows', { timeout: 60_000 }, () => {
     expect(left).toBe(arrived);
   });
 
+  it('carry a column that is added while the connector runs', async () => {
+    await insertEvents([A], 'before-alter');
+    await cdc.until(EVENT_TOPIC, (read) => withDevice(read, 'before-alter').length >= 1);
+    await owner.query('ALTER TABLE engagement_events ADD COLUMN referrer text');
+    await insertEvents([A], 'after-alter');
+    const added = (read: readonly CdcRecord[]) => withDevice(read, 'after-alter').map(rowOf);
+    const all = await cdc.until(EVENT_TOPIC, (read) => added(read).length >= 1);
+    expect(added(all)).toEqual([expect.objectContaining({ content_id: A, referrer: null })]);
+    expect(rowOf(withDevice(all, 'before-alter')[0]!)).not.toHaveProperty('referrer');
+  });
+
   it('are followed by the source clock, in commit order', async () => {
     const before = parseLsn(
       (await owner.query<{ lsn: string }>('SELECT pg_current_wal_lsn()::text AS lsn')).rows[0]!.lsn,

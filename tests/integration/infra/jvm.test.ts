@@ -31,6 +31,7 @@ describe('the servers on Java', () => {
     const versions = new Map(plugins.map(({ class: name, version }) => [name, version]));
     expect(versions.get('io.debezium.connector.postgresql.PostgresConnector')).toBe('3.7.0.Final');
     expect(versions.has('io.apicurio.registry.utils.converter.AvroConverter')).toBe(true);
+    expect(versions.has('sluice.connect.CachingAvroConverter')).toBe(true);
     expect(versions.has('io.debezium.transforms.partitions.PartitionRouting')).toBe(true);
   });
 
