@@ -2,12 +2,12 @@
 import { Command, Option } from 'commander';
 import { KafkaClient } from '../connectors/kafka/client.ts';
 import { RegistryClient } from '../connectors/registry/client.ts';
-import { SluiceError } from '../engine/errors.ts';
 import { clickHouseConfig, kafkaOptions, loadConfig } from '../pipelines/config.ts';
 import { type BoardWindow, WINDOW_NAMES } from '../pipelines/engagement/reconcile/boards.ts';
 import { reportLines } from '../pipelines/engagement/reconcile/print.ts';
 import { reconcile } from '../pipelines/engagement/reconcile/reconcile.ts';
 import { EXIT_STATUS } from '../pipelines/engagement/reconcile/report.ts';
+import { countOf, timeOf } from './support/arguments.ts';
 import { runScript } from './support/run.ts';
 
 interface Options {
@@ -19,28 +19,11 @@ interface Options {
   readonly limit: number;
 }
 
-function badArgument(message: string): SluiceError {
-  return new SluiceError(message, { code: 'ARGUMENT_INVALID', action: 'fatal' });
-}
-
-function timeOf(text: string): Date {
-  const time = new Date(text);
-  if (Number.isNaN(time.getTime())) throw badArgument(`--since ${text} is no time: give it as 2026-01-31T00:00:00Z`);
-  return time;
-}
-
-function countOf(name: string): (text: string) => number {
-  return (text) => {
-    if (/^\d{1,9}$/.test(text)) return Number(text);
-    throw badArgument(`--${name} ${text} is no whole number`);
-  };
-}
-
 const program = new Command('reconcile')
   .description('Compares Postgres with ClickHouse, Redis and the external topic, as of one position.')
   .option('--json', 'the last line is the report as one JSON object')
   .addOption(new Option('--window <name>', 'only the boards of this window').choices([...WINDOW_NAMES]))
-  .option('--since <time>', 'only rows from this event_ts on, and periods that begin later', timeOf)
+  .option('--since <time>', 'only rows from this event_ts on, and periods that begin later', timeOf('since'))
   .option('--deadline <seconds>', 'how long to wait for a sink to reach the position', countOf('deadline'), 120)
   .option('--strict', 'rows in the dead letter queue count as differences')
   .option('--limit <n>', 'differences shown of each sink', countOf('limit'), 20)

@@ -1,11 +1,10 @@
 /** Creating topics with explicit settings, and noticing those that are otherwise. Public kafkajs API only. */
-import { readFileSync } from 'node:fs';
-import kafkajs, { type Admin, type Kafka, type SASLOptions } from 'kafkajs';
+import kafkajs, { type Admin } from 'kafkajs';
 import { pause } from '../../engine/backoff.ts';
 import { SluiceError } from '../../engine/errors.ts';
 import type { KafkaOptions } from './cluster.ts';
 import { isKafka, kafkaError } from './errors.ts';
-import { mendTimers } from './mend-timers.ts';
+import { plainKafka } from './plain.ts';
 
 const LEADERS_DEADLINE_MS = 15_000;
 const LEADERS_PAUSE_MS = 50;
@@ -21,20 +20,6 @@ export interface TopicOutcome {
   readonly outcome: 'created' | 'present';
   /** Settings that differ from what is wanted: `name: is X, wanted Y`. */
   readonly drift: readonly string[];
-}
-
-/** A kafkajs client for scripts, with the same connection settings as the workers. */
-function plainKafka(options: KafkaOptions): Kafka {
-  mendTimers();
-  return new kafkajs.Kafka({
-    clientId: options.clientId,
-    brokers: [...options.brokers],
-    ssl: options.ssl === undefined ? undefined : { ca: [readFileSync(options.ssl.caFile, 'utf8')] },
-    sasl: options.sasl as SASLOptions | undefined,
-    logLevel: kafkajs.logLevel.NOTHING,
-    connectionTimeout: 3_000,
-    retry: { initialRetryTime: 100, retries: 8 },
-  });
 }
 
 /**

@@ -1,5 +1,7 @@
 /** The topics of the engagement pipeline and how each is kept. */
 
+import { AUDIT_TOPIC } from '../operations/topics.ts';
+
 export type Cleanup = 'delete' | 'compact';
 
 export interface TopicSpec {
@@ -35,6 +37,7 @@ export function engagementTopics(partitions: number): readonly TopicSpec[] {
     { name: LEADERBOARDS, partitions, cleanup: 'compact', retentionMs: -1 },
     { name: LEADERBOARD_CHANGELOG, partitions, cleanup: 'compact', retentionMs: -1 },
     { name: NOTIFICATIONS, partitions: 1, cleanup: 'delete', retentionMs: 7 * DAY_MS },
+    { name: AUDIT_TOPIC, partitions: 1, cleanup: 'delete', retentionMs: -1 },
     { name: DLQ, partitions: 1, cleanup: 'delete', retentionMs: 30 * DAY_MS },
   ];
 }
