@@ -12,8 +12,10 @@ import { SluiceError } from './errors.ts';
 import type { Assignment, LogClient, LogReader, LogRecord, Membership, PartitionStream } from './log.ts';
 import { readToEnd } from './restore.ts';
 import type { Sink, SinkBatch, SinkRecord, TopicPartition } from './sink.ts';
+import { before, type Decoded, isolate } from './sink-isolation.ts';
 import { type Letter, type PendingRange, SinkLedger } from './sink-ledger.ts';
 import type { TaskMetrics } from './stage-task.ts';
+import { StoppableReader } from './stoppable-reader.ts';
 
 export type SinkStep = 'positioned' | 'gathered' | 'announced' | 'written' | 'committed';
 
@@ -47,18 +49,13 @@ export interface SinkTaskOptions<T> {
   readonly probe?: (step: SinkStep) => void;
 }
 
-/** What can be written of some records, and what is at fault. */
-interface Decoded<T> {
-  readonly batch: SinkBatch<T>;
-  readonly letters: readonly Letter[];
-}
-
 const IDLE_MS = 1_000;
 
 export class SinkTask<T> {
   readonly #options: SinkTaskOptions<T>;
   readonly #at: TopicPartition;
   readonly #ledger: SinkLedger;
+  readonly #restore: StoppableReader;
   #stopped = false;
   #stream: PartitionStream | null = null;
   #position = 0n;
@@ -75,6 +72,7 @@ export class SinkTask<T> {
     const { definition, client, membership, assignment, partition } = options;
     const { name, input, dlq, sink } = definition;
     this.#at = { topic: input, partition };
+    this.#restore = new StoppableReader(options.restore);
     this.#ledger = new SinkLedger({ name, dlq, delivery: sink.delivery, client, membership, assignment, at: this.#at });
   }
 
@@ -105,6 +103,7 @@ export class SinkTask<T> {
 
   stop(): void {
     this.#stopped = true;
+    this.#restore.stop();
     this.#stream?.wake();
   }
 
@@ -142,10 +141,10 @@ export class SinkTask<T> {
   /** A predecessor announced a range and may or may not have written it: exactly that range again. */
   async #finishPending(pending: PendingRange | null): Promise<void> {
     if (pending === null) return;
-    const { definition, restore } = this.#options;
+    const { definition } = this.#options;
     this.#gathered = [];
     const range = { ...this.#at, from: this.#position, end: pending.to };
-    await readToEnd(restore, range, async (run) => {
+    await readToEnd(this.#restore, range, async (run) => {
       await definition.prepare(run.records);
       for (const record of run.records) this.#gathered.push(record);
     });
@@ -155,7 +154,7 @@ export class SinkTask<T> {
 
   /** The newest sound record of every key: what a target that had seen everything would hold. */
   async #rebuild(earliest: bigint): Promise<bigint> {
-    const { definition, client, restore, partition } = this.#options;
+    const { definition, client, partition } = this.#options;
     const { sink, generation } = definition;
     if (sink.rebuild === undefined) {
       throw new SluiceError(`${sink.name} asks for a rebuild but cannot do one`, {
@@ -166,7 +165,7 @@ export class SinkTask<T> {
     const end = (await client.offsets(definition.input, [partition], 'lastStable')).get(partition) ?? earliest;
     const newest = new Map<string, SinkRecord<T>>();
     const letters: Letter[] = [];
-    await readToEnd(restore, { ...this.#at, from: earliest, end }, async (run) => {
+    await readToEnd(this.#restore, { ...this.#at, from: earliest, end }, async (run) => {
       await definition.prepare(run.records);
       const decoded = this.#decodeAll(run.records, { from: run.from, to: run.next, generation });
       letters.push(...decoded.letters);
@@ -221,71 +220,76 @@ export class SinkTask<T> {
     const count = sink.boundary(records);
     if (count === records.length) return { batch, letters };
     if (count === 0) return full ? { batch, letters } : null;
-    return before({ batch, letters }, { to: records[count]!.offset, count });
+    return before({ batch, letters }, count);
   }
 
   async #deliver({ batch, letters }: Decoded<T>): Promise<void> {
-    const { definition, metrics, probe } = this.#options;
     if (batch.records.length === 0 && letters.length === 0) {
       // Only control records: the position moves, the commit waits for data.
       this.#position = batch.to;
       return;
     }
-    const started = performance.now();
-    if (definition.sink.delivery === 'pending-range') {
-      await this.#ledger.announce(batch.from, { to: batch.to, generation: batch.generation });
-      probe?.('announced');
-    }
-    if (!(await this.#complete({ batch, letters }, false))) return;
-    metrics.records(batch.records.length);
-    metrics.transaction((performance.now() - started) / 1000);
+    await this.#announce(batch);
+    await this.#complete({ batch, letters }, false);
+  }
+
+  async #announce({ from, to, generation }: SinkBatch<T>): Promise<void> {
+    const { definition, probe } = this.#options;
+    if (definition.sink.delivery !== 'pending-range') return;
+    await this.#ledger.announce(from, { to, generation });
+    probe?.('announced');
+  }
+
+  /** Writes an announced batch and commits what is behind it; what the target refuses of it gets its letter. */
+  async #complete(decoded: Decoded<T>, retry: boolean): Promise<void> {
+    const refusal = await this.#attempt(decoded, retry);
+    if (refusal === null) return;
+    // Where the target keeps the position, the letters are written before the batch.
+    const letters = this.#options.definition.sink.delivery === 'target' ? [] : decoded.letters;
+    await isolate({ ...decoded, letters }, refusal, {
+      attempt: async (part) => {
+        await this.#announce(part.batch);
+        return await this.#attempt(part, false);
+      },
+      refuse: (part, error) => this.#refuse(part, error),
+    });
   }
 
   /**
-   * Writes an announced batch and commits what is behind it. False when the target refused it and it was taken apart.
+   * Writes a batch and commits what is behind it; the error when the target refuses its content and has written none of it.
    * The letters: where the target keeps the position itself, a crash behind the write would lose them, so they come first.
    */
-  async #complete({ batch, letters }: Decoded<T>, retry: boolean): Promise<boolean> {
-    const { definition, probe } = this.#options;
+  async #attempt({ batch, letters }: Decoded<T>, retry: boolean): Promise<SluiceError | null> {
+    const { definition, metrics, probe } = this.#options;
+    const started = performance.now();
     const first = definition.sink.delivery === 'target' && letters.length > 0;
     if (first) await this.#settle(letters, batch.from, batch.to);
-    const behind = first ? [] : letters;
     try {
       await this.#write(batch, retry);
     } catch (error) {
-      if (!(error instanceof SluiceError && error.action === 'dead-letter')) throw error;
-      await this.#isolate({ batch, letters: behind }, error);
-      return false;
+      if (error instanceof SluiceError && error.action === 'dead-letter') return error;
+      throw error;
     }
     probe?.('written');
-    await this.#settle(behind, batch.to);
+    await this.#settle(first ? [] : letters, batch.to);
     probe?.('committed');
     this.#position = batch.to;
-    if (batch.records.length > 0) this.#options.succeeded?.();
     const last = batch.records.at(-1);
-    if (last?.kind === 'upsert') {
+    if (last === undefined) return null;
+    if (last.kind === 'upsert') {
       this.#streamTimeMs = Math.max(this.#streamTimeMs, definition.streamTimeMs(last.value));
     }
-    return true;
+    metrics.records(batch.records.length);
+    metrics.transaction((performance.now() - started) / 1000);
+    this.#options.succeeded?.();
+    return null;
   }
 
-  /** The target refuses the batch's content and has written none of it: halved until the record at fault stands alone. */
-  async #isolate({ batch, letters }: Decoded<T>, error: SluiceError): Promise<void> {
-    const { records } = batch;
-    if (records.length === 1) {
-      const record = this.#gathered.find(({ offset }) => offset === records[0]!.offset)!;
-      const refused = this.#ledger.hasSettled(record.offset) ? [] : [{ record, error }];
-      await this.#settle([...letters, ...refused], batch.to);
-      this.#position = batch.to;
-      return;
-    }
-    const middle = records.length >>> 1;
-    const cut = records[middle]!.offset;
-    await this.#deliver(before({ batch, letters }, { to: cut, count: middle }));
-    await this.#deliver({
-      batch: { ...batch, records: records.slice(middle), from: cut },
-      letters: letters.filter(({ record }) => record.offset >= cut),
-    });
+  async #refuse({ batch, letters }: Decoded<T>, error: SluiceError): Promise<void> {
+    const record = this.#gathered.find(({ offset }) => offset === batch.records[0]!.offset)!;
+    const refused = this.#ledger.hasSettled(record.offset) ? [] : [{ record, error }];
+    await this.#settle([...letters, ...refused], batch.to);
+    this.#position = batch.to;
   }
 
   async #write(batch: SinkBatch<T>, retry: boolean): Promise<void> {
@@ -327,23 +331,15 @@ export class SinkTask<T> {
 
   #decode(record: LogRecord): SinkRecord<T> | null {
     const { offset, key, value } = record;
-    if (value !== null) return { kind: 'upsert', offset, key, value: this.#options.definition.decode(value) };
-    return key === null ? null : { kind: 'tombstone', offset, key };
+    const { decode, sink } = this.#options.definition;
+    if (value === null) return key === null ? null : { kind: 'tombstone', offset, key };
+    const decoded = { kind: 'upsert', offset, key, value: decode(value) } as const;
+    sink.check?.(decoded);
+    return decoded;
   }
 
   async #settle(letters: readonly Letter[], upTo: bigint, lettered = upTo): Promise<void> {
     await this.#ledger.settle(letters, upTo, lettered);
     for (const { error } of letters) this.#options.metrics.deadLetters(error.code);
   }
-}
-
-/** The part before an offset, in front of which there are `count` records. */
-function before<T>(
-  { batch, letters }: Decoded<T>,
-  { to, count }: { readonly to: bigint; readonly count: number },
-): Decoded<T> {
-  return {
-    batch: { ...batch, records: batch.records.slice(0, count), to },
-    letters: letters.filter(({ record }) => record.offset < to),
-  };
 }

@@ -43,9 +43,16 @@ export interface Sink<T> {
   /** On every assignment of a partition, before the first write. */
   position(at: TopicPartition & { readonly generation: number }): Promise<SinkPosition>;
   /**
+   * Throws a SluiceError with action `dead-letter` for a record that this sink can never hold, whatever the target says. Asked for every
+   * record before it comes in a batch.
+   */
+  check?(record: SinkRecord<T>): void;
+  /**
    * Makes the batch visible. Must be harmless when called again with the same batch, and must refuse
    * (`stale`) a batch older than what the target holds. `retry` is true when the same range may have been written before (after a crash).
    * `lost` says the target has lost its data: the engine starts the partition again through `position`.
+   * Throws a SluiceError with action `dead-letter` when the target refuses content of the batch and has written none of it: the
+   * engine finds the records at fault by smaller batches.
    */
   write(batch: SinkBatch<T>, options: { readonly retry: boolean }): Promise<'written' | 'stale' | 'lost'>;
   /** Replaces everything the target holds of this partition by the batch (which holds the newest record per key). */

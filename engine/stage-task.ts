@@ -23,6 +23,7 @@ import type {
 } from './log.ts';
 import type { ClockReading } from './source-clock.ts';
 import type { CheckpointedStage, Emit, ViewStage } from './stage.ts';
+import { StoppableReader } from './stoppable-reader.ts';
 import { openCheckpointedState, openViewState, type TaskState } from './task-state.ts';
 
 /** The steps of a task's life; tests crash it after each. */
@@ -71,6 +72,7 @@ const HANGING_PAUSE_MS = 250;
 
 export class StageTask {
   readonly #options: StageTaskOptions;
+  readonly #restore: StoppableReader;
   readonly #pending: PendingReading[] = [];
   readonly #outputs = new Map<string, OutputBatch>();
   /** Offsets whose outputs the broker refuses even alone. */
@@ -91,6 +93,7 @@ export class StageTask {
   constructor(options: StageTaskOptions) {
     this.#options = options;
     this.#maxRecords = options.maxRecords ?? 10_000;
+    this.#restore = new StoppableReader(options.restore);
   }
 
   /** Unread records of the partition, control records counted. */
@@ -121,6 +124,7 @@ export class StageTask {
   /** Ends after the running transaction. */
   stop(): void {
     this.#stopped = true;
+    this.#restore.stop();
     this.#stream?.wake();
   }
 
@@ -152,7 +156,7 @@ export class StageTask {
   }
 
   async #open(): Promise<void> {
-    const { stage, partition, client, input, restore, dir, probe } = this.#options;
+    const { stage, partition, client, input, dir, probe } = this.#options;
     this.#outputs.clear();
     this.#tried = [];
     this.#writer = client.writer(`${stage.name}-${partition}`);
@@ -166,7 +170,7 @@ export class StageTask {
     probe?.('positioned');
     const open = {
       client,
-      reader: restore,
+      reader: this.#restore,
       dir,
       partition,
       emit: this.#emit,

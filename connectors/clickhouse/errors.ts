@@ -29,6 +29,7 @@ const BY_CODE: Readonly<Record<number, Rule>> = {
   349: { name: 'CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN', action: 'dead-letter' },
   376: { name: 'CANNOT_PARSE_UUID', action: 'dead-letter' },
   407: { name: 'DECIMAL_OVERFLOW', action: 'dead-letter' },
+  469: { name: 'VIOLATED_CONSTRAINT', action: 'dead-letter' },
   691: { name: 'UNKNOWN_ELEMENT_OF_ENUM', action: 'dead-letter' },
   // Somebody must change something before it can work.
   16: { name: 'NO_SUCH_COLUMN_IN_TABLE', action: 'fatal' },
@@ -79,9 +80,19 @@ const BY_CODE: Readonly<Record<number, Rule>> = {
   574: { name: 'DISTRIBUTED_TOO_MANY_PENDING_BYTES', action: 'retry' },
   745: { name: 'SERVER_OVERLOADED', action: 'retry' },
   999: { name: 'KEEPER_EXCEPTION', action: 'retry' },
-  // Raised by the lease of the change log; the next look at the target tells what to do.
-  469: { name: 'VIOLATED_CONSTRAINT', action: 'retry' },
 };
+
+const VIOLATED_CONSTRAINT = 469;
+
+/** The tables' own constraints, by name; a row that breaks any other is at fault (code 469 above). */
+const BY_CONSTRAINT: Readonly<Record<string, Rule>> = {
+  // The next look at the target tells what to do.
+  write_lease: { name: 'LEASE_OVER', action: 'retry' },
+  generation_fits: { name: 'GENERATION_TOO_LARGE', action: 'fatal' },
+};
+
+/** How the server's message begins; it gives the name nowhere else. */
+const CONSTRAINT = /^Constraint `([^`]+)`/;
 
 /** Errors of the socket, by Node's own codes: https://nodejs.org/api/errors.html#common-system-errors */
 const BY_SOCKET: Readonly<Record<string, Rule>> = {
@@ -99,7 +110,8 @@ const CLIENT_WORDS = /^(Timeout error\.|socket hang up|The user aborted a reques
 
 function ruleFor(error: unknown): Rule {
   if (error instanceof ClickHouseError) {
-    const known = BY_CODE[Number(error.code)];
+    const constraint = Number(error.code) === VIOLATED_CONSTRAINT ? CONSTRAINT.exec(error.message)?.[1] : undefined;
+    const known = (constraint && BY_CONSTRAINT[constraint]) || BY_CODE[Number(error.code)];
     return known ?? { name: error.type ?? `CODE_${error.code}`, action: 'reconnect' };
   }
   const { code, message } = error as { readonly code?: unknown; readonly message?: unknown };

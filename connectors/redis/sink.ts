@@ -53,6 +53,7 @@ class RedisSink<T> implements Sink<T> {
   readonly delivery = 'target';
   readonly #options: RedisSinkOptions<T>;
   readonly #client: RedisClient;
+  readonly #names: ReadonlySet<string>;
   readonly #owned = new Map<number, Owned>();
   readonly #refreshedAt = new Map<string, number>();
 
@@ -60,6 +61,7 @@ class RedisSink<T> implements Sink<T> {
     this.name = options.name;
     this.#options = options;
     this.#client = redisClient(options.redis);
+    this.#names = new Set(options.leaderboards.map(({ name }) => name));
   }
 
   async connect(): Promise<void> {
@@ -89,6 +91,15 @@ class RedisSink<T> implements Sink<T> {
     if (offsets.includes(-1)) return { kind: 'rebuild' };
     owned.expected = BigInt(Math.min(...offsets));
     return { kind: 'offset', offset: owned.expected };
+  }
+
+  check(record: SinkRecord<T>): void {
+    const { leaderboard } = this.#options.map(record);
+    if (this.#names.has(leaderboard)) return;
+    throw new SluiceError(`${this.name}: a record is for the leaderboard ${leaderboard}, which is not configured`, {
+      code: 'REDIS_LEADERBOARD_UNKNOWN',
+      action: 'dead-letter',
+    });
   }
 
   async write(batch: SinkBatch<T>): Promise<'written' | 'stale' | 'lost'> {
@@ -186,15 +197,7 @@ class RedisSink<T> implements Sink<T> {
   }
 
   #fold(records: readonly SinkRecord<T>[]): ReturnType<typeof foldOperations> {
-    const folded = foldOperations(records.map(this.#options.map));
-    for (const name of folded.keys()) {
-      if (this.#options.leaderboards.some((spec) => spec.name === name)) continue;
-      throw new SluiceError(`${this.name}: a record is for the leaderboard ${name}, which is not configured`, {
-        code: 'REDIS_LEADERBOARD_UNKNOWN',
-        action: 'dead-letter',
-      });
-    }
-    return folded;
+    return foldOperations(records.map(this.#options.map));
   }
 
   #head(spec: LeaderboardSpec, partition: number, owned: Owned): ScriptArgument[] {

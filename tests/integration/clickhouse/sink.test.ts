@@ -95,7 +95,7 @@ describe('a writer that was stopped', { timeout: 60_000 }, () => {
     // The lease began before the pause, however long ago that was.
     const zombie = newSink({ leaseMs: -60_000 });
     const error = await failure(zombie.write(batch(0n, END), { retry: false }));
-    expect(error).toMatchObject({ code: 'CLICKHOUSE_VIOLATED_CONSTRAINT', action: 'retry' });
+    expect(error).toMatchObject({ code: 'CLICKHOUSE_LEASE_OVER', action: 'retry' });
     expect(await logRows()).toBe(0);
     expect(await newSink().write(batch(0n, END), { retry: true })).toBe('written');
   });

@@ -316,12 +316,16 @@ describe('redis sink', { timeout: 60_000 }, () => {
     await server.admin.del('lb:{engagement:1h}:events');
     await server.admin.script('FLUSH');
     expect(await write(sink, batch)).toBe('written');
+    const [known] = batch.records;
+    expect(() => sink.check!(known!)).not.toThrow();
     const unknown = logs[0].batch({
       kind: 'upsert',
       key: 'x|a',
       value: { ...(entry('a', 1) as { value: LeaderboardRecord }).value, window: 'x' },
     });
-    await expect(write(sink, unknown)).rejects.toMatchObject({ code: 'REDIS_LEADERBOARD_UNKNOWN' });
+    expect(() => sink.check!(unknown.records[0]!)).toThrow(
+      expect.objectContaining({ code: 'REDIS_LEADERBOARD_UNKNOWN', action: 'dead-letter' }),
+    );
   });
 
   it('needs no more rights than are documented', async () => {

@@ -12,7 +12,7 @@ describe('clickHouseError', () => {
     [241, 'MEMORY_LIMIT_EXCEEDED', 'retry'],
     [242, 'TABLE_IS_READ_ONLY', 'retry'],
     [159, 'TIMEOUT_EXCEEDED', 'retry'],
-    [469, 'VIOLATED_CONSTRAINT', 'retry'],
+    [469, 'VIOLATED_CONSTRAINT', 'dead-letter'],
     [53, 'TYPE_MISMATCH', 'dead-letter'],
     [27, 'CANNOT_PARSE_INPUT_ASSERTION_FAILED', 'dead-letter'],
     [376, 'CANNOT_PARSE_UUID', 'dead-letter'],
@@ -22,6 +22,21 @@ describe('clickHouseError', () => {
     const error = clickHouseError(vendor(code, type), 'insert');
     expect(error).toMatchObject({ code: `CLICKHOUSE_${type}`, action });
     expect(error.message).toBe(`Could not insert: said the server [${code}]`);
+  });
+
+  it('tells the constraints of the sink itself from those that a row breaks', () => {
+    const broken = (name: string) =>
+      clickHouseError(
+        new ClickHouseError({
+          message: `Constraint \`${name}\` for table sluice.engagement_changes (x) is violated at row 1. Expression: (…).`,
+          code: '469',
+          type: 'VIOLATED_CONSTRAINT',
+        }),
+        'insert',
+      );
+    expect(broken('write_lease')).toMatchObject({ code: 'CLICKHOUSE_LEASE_OVER', action: 'retry' });
+    expect(broken('no tv')).toMatchObject({ code: 'CLICKHOUSE_VIOLATED_CONSTRAINT', action: 'dead-letter' });
+    expect(broken('not write_lease').action).toBe('dead-letter');
   });
 
   it('does not take one code for another that begins alike', () => {

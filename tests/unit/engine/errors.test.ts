@@ -54,11 +54,11 @@ function tablesOf(connector: string): Table[] {
 /** An error of the vendor for one row. */
 const coded = (code: string) => Object.assign(new Error('vendor'), { code });
 const answers: Readonly<Record<string, (row: Row) => SluiceError>> = {
-  clickhouse: ({ table, key }) =>
-    clickHouseError(
-      table === 'BY_SOCKET' ? coded(key) : new ClickHouseError({ message: 'm', code: key, type: 'T' }),
-      'x',
-    ),
+  clickhouse: ({ table, key }) => {
+    if (table === 'BY_SOCKET') return clickHouseError(coded(key), 'x');
+    const [code, message] = table === 'BY_CONSTRAINT' ? ['469', `Constraint \`${key}\` for table t`] : [key, 'm'];
+    return clickHouseError(new ClickHouseError({ message, code, type: 'T' }), 'x');
+  },
   debezium: ({ key }) => connectStatusError(Number(key), 'm', 'x'),
   kafka: ({ key }) => kafkaError(Object.assign(new Error('m'), { type: key }), 'x'),
   postgres: ({ table, key }) => postgresError(coded(table === 'BY_CLASS' ? `${key}ZZZ` : key), 'x'),

@@ -5,7 +5,10 @@ import type { Sink, SinkBatch, SinkPosition, SinkRecord } from '../../../engine/
 /** What becomes of one call of `write`: it fails before, half-way or behind, or the target has lost its data. */
 export type Accident = 'before' | 'half' | 'after' | 'lose' | null;
 
+/** Refused with the whole batch, as only the target can know. */
 export const REFUSED = 'refused';
+/** Refused by the sink itself, before it comes in a batch. */
+export const IMPOSSIBLE = 'impossible';
 
 export interface Row {
   readonly offset: bigint;
@@ -28,6 +31,8 @@ export abstract class TestTarget implements Sink<string> {
   /** What the engine must never do. */
   readonly violations: string[] = [];
   accident: () => Accident = () => null;
+  /** Calls of `write`, refused ones included. */
+  writes = 0;
   /** Up to where the target has seen everything. */
   reached = 0n;
 
@@ -38,11 +43,17 @@ export abstract class TestTarget implements Sink<string> {
   async close(): Promise<void> {}
 
   protected refuse({ records }: SinkBatch<string>): void {
+    this.writes++;
     if (!records.some((record) => record.kind === 'upsert' && record.value === REFUSED)) return;
     throw new SluiceError('a row is refused', { code: 'ROW_REFUSED', action: 'dead-letter' });
   }
 
-  protected check({ records, from, to }: SinkBatch<string>): void {
+  check(record: SinkRecord<string>): void {
+    if (record.kind !== 'upsert' || record.value !== IMPOSSIBLE) return;
+    throw new SluiceError('never', { code: 'ROW_IMPOSSIBLE', action: 'dead-letter' });
+  }
+
+  protected verify({ records, from, to }: SinkBatch<string>): void {
     const offsets = records.map(({ offset }) => offset);
     if (offsets.some((offset) => offset < from || offset >= to)) this.violations.push(`records outside ${from}-${to}`);
     if (offsets.some((offset, i) => i > 0 && offset <= offsets[i - 1]!)) this.violations.push('records out of order');
@@ -63,7 +74,7 @@ export class RangeTarget extends TestTarget {
   }
 
   async write(batch: SinkBatch<string>): Promise<'written'> {
-    this.check(batch);
+    this.verify(batch);
     this.refuse(batch);
     const accident = this.accident();
     if (accident === 'before') throw crash();
@@ -96,7 +107,7 @@ export class OffsetTarget extends TestTarget {
   }
 
   async write(batch: SinkBatch<string>): Promise<'written'> {
-    this.check(batch);
+    this.verify(batch);
     this.refuse(batch);
     const accident = this.accident();
     if (accident === 'before' || accident === 'half') throw crash();
@@ -124,7 +135,7 @@ export class BoardTarget extends TestTarget {
   }
 
   async write(batch: SinkBatch<string>): Promise<'written' | 'stale' | 'lost'> {
-    this.check(batch);
+    this.verify(batch);
     if (batch.records.some(isStamp) && !isStamp(batch.records.at(-1)!)) this.violations.push('not cut at a stamp');
     const accident = this.accident();
     if (accident === 'lose') {
@@ -145,7 +156,7 @@ export class BoardTarget extends TestTarget {
   }
 
   async rebuild(batch: SinkBatch<string>): Promise<void> {
-    this.check({ ...batch, records: [...batch.records].sort((a, b) => Number(a.offset - b.offset)) });
+    this.verify({ ...batch, records: [...batch.records].sort((a, b) => Number(a.offset - b.offset)) });
     const accident = this.accident();
     if (accident === 'before' || accident === 'half') throw crash();
     this.rebuilds++;

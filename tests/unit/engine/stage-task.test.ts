@@ -118,6 +118,8 @@ async function runThrough(
       return starts;
     } catch (error) {
       if (!(error instanceof SluiceError)) throw error;
+      // Crashed behind the last commit: the next one had nothing to do and was stopped while it restored.
+      if (error.code === 'STOPPED') return starts;
     }
   }
 }
