@@ -6,7 +6,6 @@ import {
   configDrift,
   connectorConfig,
   describeDrift,
-  EVENT_TOPIC,
   masked,
   SLOT_NAME,
 } from '../connectors/debezium/config.ts';
@@ -17,6 +16,7 @@ import { describeStatus, failureOf, isRunning } from '../connectors/debezium/sta
 import { KafkaClient } from '../connectors/kafka/client.ts';
 import { PostgresPool } from '../connectors/postgres/pool.ts';
 import { SluiceError } from '../engine/errors.ts';
+import { CAPTURED_TABLES } from '../pipelines/capture.ts';
 import { type Config, kafkaOptions, loadConfig } from '../pipelines/config.ts';
 import { runScript } from './support/run.ts';
 
@@ -42,6 +42,7 @@ function optionsFrom(config: Config, env: NodeJS.ProcessEnv): ConnectorOptions {
     registryUrl:
       env.SLUICE_CAPTURE_REGISTRY_URL || config.SLUICE_REGISTRY_URL.replace(/\/apis\/.*$/, '/apis/registry/v2'),
     converter: env.SLUICE_CAPTURE_CONVERTER || undefined,
+    tables: CAPTURED_TABLES,
     partitions: config.SLUICE_PARTITIONS,
   };
 }
@@ -59,20 +60,24 @@ async function register(): Promise<void> {
 async function checkTopic(config: Config, wanted: Readonly<Record<string, string>>): Promise<void> {
   const kafka = new KafkaClient(kafkaOptions(config, 'sluice-connector'));
   try {
-    await checkPartitionCount(wanted, EVENT_TOPIC, async (topic) => {
-      try {
-        return await kafka.partitions(topic);
-      } catch (error) {
-        if (!(error instanceof SluiceError) || error.code !== 'KAFKA_UNKNOWN_TOPIC_OR_PARTITION') throw error;
-        throw new SluiceError(`Topic ${topic} does not exist: run npm run topics -- create first`, {
-          code: 'EVENT_TOPIC_MISSING',
-          action: 'fatal',
-          cause: error,
-        });
-      }
-    });
+    for (const table of CAPTURED_TABLES) {
+      if (table.routeBy !== undefined) await checkPartitionCount(wanted, table, (topic) => partitionsOf(kafka, topic));
+    }
   } finally {
     await kafka.close();
+  }
+}
+
+async function partitionsOf(kafka: KafkaClient, topic: string): Promise<number> {
+  try {
+    return await kafka.partitions(topic);
+  } catch (error) {
+    if (!(error instanceof SluiceError) || error.code !== 'KAFKA_UNKNOWN_TOPIC_OR_PARTITION') throw error;
+    throw new SluiceError(`Topic ${topic} does not exist: run npm run topics -- create first`, {
+      code: 'CAPTURED_TOPIC_MISSING',
+      action: 'fatal',
+      cause: error,
+    });
   }
 }
 

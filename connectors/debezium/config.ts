@@ -5,19 +5,33 @@
 
 export const CONNECTOR_NAME = 'sluice-postgres';
 export const TOPIC_PREFIX = 'cdc';
-export const EVENT_TABLE = 'public.engagement_events';
-export const EVENT_TOPIC = `${TOPIC_PREFIX}.${EVENT_TABLE}`;
 export const SIGNAL_TABLE = 'public.sluice_signal';
 export const NOTIFICATION_TOPIC = 'sluice.notifications';
 export const SLOT_NAME = 'sluice';
 export const PUBLICATION = 'sluice';
-/** Where the routing transform keeps the partition count that it computes with. */
-export const PARTITION_COUNT_KEY = 'transforms.route.partition.topic.num';
+/** The source clock: Debezium updates its one row, and reads it back from the WAL. */
+const HEARTBEAT_TABLE = 'public.sluice_heartbeat';
 
 const NOTIFICATION_CHANNELS_KEY = 'notification.enabled.channels';
 
-/** Dimensions first: a snapshot reads tables in this order. */
-const CAPTURED_TABLES = ['public.content', EVENT_TABLE, 'public.sluice_heartbeat'];
+/** A table that a pipeline asks to be captured, into the topic `topicOf` names. */
+export interface CapturedTable {
+  /** `schema.table` */
+  readonly name: string;
+  /** Columns of the record key, where it is not the primary key. Unique together, else an incremental snapshot loses rows. */
+  readonly key?: readonly string[];
+  /** The column whose rows stay together in one of the topic's partitions. Without: a topic of one partition. */
+  readonly routeBy?: string;
+}
+
+export function topicOf<N extends string>({ name }: { readonly name: N }): `${typeof TOPIC_PREFIX}.${N}` {
+  return `${TOPIC_PREFIX}.${name}`;
+}
+
+/** Where the routing transform of a table keeps the partition count that it computes with. */
+export function partitionCountKey(table: CapturedTable): string {
+  return `transforms.${transformOf(table)}.partition.topic.num`;
+}
 
 /** Apicurio's, asked once for each schema (infra/native/maven/converter): the bytes are the same, at a third of the CPU. */
 const CONVERTER = 'sluice.connect.CachingAvroConverter';
@@ -40,7 +54,9 @@ export interface ConnectorOptions {
   readonly registryUrl: string;
   /** Class of the converter, where Kafka Connect has not ours but Apicurio's own. */
   readonly converter?: string;
-  /** Partitions of the event topic. */
+  /** Dimensions first: a snapshot reads them in this order. */
+  readonly tables: readonly CapturedTable[];
+  /** Partitions of the topics that are routed by a column. */
   readonly partitions: number;
   readonly heartbeatMs?: number;
   /** Rows that an incremental snapshot reads at a time. */
@@ -57,8 +73,8 @@ export function connectorConfig(options: ConnectorOptions): ConnectorConfig {
     ...database(options),
     ...delivery(),
     ...capture(options),
-    ...routing(options.partitions),
-    ...topicCreation(options.partitions),
+    ...routing(options),
+    ...topicCreation(options),
     ...converter('key', options),
     ...converter('value', options),
   };
@@ -110,10 +126,11 @@ function delivery(): ConnectorConfig {
 function capture(options: ConnectorOptions): ConnectorConfig {
   return {
     'topic.prefix': TOPIC_PREFIX,
-    'table.include.list': CAPTURED_TABLES.join(','),
+    'table.include.list': [...options.tables.map(({ name }) => name), HEARTBEAT_TABLE].join(','),
     'snapshot.mode': 'initial',
-    // Unique, else an incremental snapshot loses rows; content first, so that the key says where the row lives.
-    'message.key.columns': `${EVENT_TABLE}:content_id,id`,
+    'message.key.columns': options.tables
+      .flatMap(({ name, key }) => (key === undefined ? [] : [`${name}:${key.join(',')}`]))
+      .join(';'),
     'tombstones.on.delete': 'false',
     'decimal.handling.mode': 'string',
     'schema.name.adjustment.mode': 'avro',
@@ -131,37 +148,46 @@ function capture(options: ConnectorOptions): ConnectorConfig {
   };
 }
 
-/** Everything about one content in one partition, whatever the key. */
-function routing(partitions: number): ConnectorConfig {
-  return {
-    transforms: 'route',
-    'transforms.route.type': 'io.debezium.transforms.partitions.PartitionRouting',
-    'transforms.route.partition.payload.fields': 'change.content_id',
-    [PARTITION_COUNT_KEY]: String(partitions),
-    'transforms.route.partition.hash.function': 'murmur',
-    'transforms.route.predicate': 'isEvent',
-    predicates: 'isEvent',
-    'predicates.isEvent.type': 'org.apache.kafka.connect.transforms.predicates.TopicNameMatches',
-    'predicates.isEvent.pattern': EVENT_TOPIC.replaceAll('.', '\\.'),
-  };
+const routed = (tables: readonly CapturedTable[]) => tables.filter(({ routeBy }) => routeBy !== undefined);
+
+const transformOf = ({ name }: CapturedTable) => `route_${name.replace(/\W/g, '_')}`;
+
+const patternOf = (table: CapturedTable) => topicOf(table).replaceAll('.', '\\.');
+
+/** Rows with one value in the routing column in one partition, whatever the key. One transform for each table: they route by other columns. */
+function routing({ tables, partitions }: ConnectorOptions): ConnectorConfig {
+  const names = routed(tables).map(transformOf);
+  const settings = routed(tables).map((table): ConnectorConfig => {
+    const name = transformOf(table);
+    return {
+      [`transforms.${name}.type`]: 'io.debezium.transforms.partitions.PartitionRouting',
+      [`transforms.${name}.partition.payload.fields`]: `change.${table.routeBy}`,
+      [partitionCountKey(table)]: String(partitions),
+      [`transforms.${name}.partition.hash.function`]: 'murmur',
+      [`transforms.${name}.predicate`]: name,
+      [`predicates.${name}.type`]: 'org.apache.kafka.connect.transforms.predicates.TopicNameMatches',
+      [`predicates.${name}.pattern`]: patternOf(table),
+    };
+  });
+  return Object.assign({ transforms: names.join(','), predicates: names.join(',') }, ...settings) as ConnectorConfig;
 }
 
 /**
  * The topics are made beforehand, with their own settings. What is made here is what Debezium adds of its own
- * (heartbeats, notifications, the signal table's topic), and should the event topic be missing, it gets the right partitions.
+ * (heartbeats, notifications, the signal table's topic), and should a routed topic be missing, it gets the right partitions.
  */
-function topicCreation(partitions: number): ConnectorConfig {
+function topicCreation({ tables, partitions }: ConnectorOptions): ConnectorConfig {
   return {
-    'topic.creation.groups': 'events',
+    'topic.creation.groups': 'routed',
     'topic.creation.default.replication.factor': '-1',
     'topic.creation.default.partitions': '1',
     'topic.creation.default.cleanup.policy': 'delete',
     'topic.creation.default.retention.ms': String(DAY_MS),
-    'topic.creation.events.include': EVENT_TOPIC.replaceAll('.', '\\.'),
-    'topic.creation.events.replication.factor': '-1',
-    'topic.creation.events.partitions': String(partitions),
-    'topic.creation.events.cleanup.policy': 'delete',
-    'topic.creation.events.retention.ms': String(7 * DAY_MS),
+    'topic.creation.routed.include': routed(tables).map(patternOf).join(','),
+    'topic.creation.routed.replication.factor': '-1',
+    'topic.creation.routed.partitions': String(partitions),
+    'topic.creation.routed.cleanup.policy': 'delete',
+    'topic.creation.routed.retention.ms': String(7 * DAY_MS),
   };
 }
 

@@ -1,9 +1,9 @@
-/** The event topic and the routing must agree on the partition count. */
+/** The routed topics and the routing must agree on the partition count. */
 import { SluiceError } from '../../engine/errors.ts';
-import { type ConnectorConfig, PARTITION_COUNT_KEY } from './config.ts';
+import { type CapturedTable, type ConnectorConfig, partitionCountKey, topicOf } from './config.ts';
 
 /**
- * Checks at start-up that the routing computes with the partition count that the topic has. With another count, contents
+ * Checks at start-up that the routing of a table computes with the partition count that its topic has. With another count, rows
  * would be spread over partitions that their state does not live in.
  *
  * Throws PARTITION_COUNT_MISMATCH or CONNECTOR_NOT_ROUTING, both fatal, with what to do.
@@ -11,16 +11,18 @@ import { type ConnectorConfig, PARTITION_COUNT_KEY } from './config.ts';
  */
 export async function checkPartitionCount(
   config: ConnectorConfig,
-  topic: string,
+  table: CapturedTable,
   partitionsOf: (topic: string) => Promise<number>,
 ): Promise<number> {
-  const routed = Number(config[PARTITION_COUNT_KEY]);
+  const key = partitionCountKey(table);
+  const routed = Number(config[key]);
   if (!Number.isInteger(routed) || routed < 1) {
     throw new SluiceError(
-      `The registered connector does not route by content (${PARTITION_COUNT_KEY} = ${config[PARTITION_COUNT_KEY]}). Register it again: npm run connector -- register`,
+      `The registered connector does not route ${table.name} by ${table.routeBy} (${key} = ${config[key]}). Register it again: npm run connector -- register`,
       { code: 'CONNECTOR_NOT_ROUTING', action: 'fatal' },
     );
   }
+  const topic = topicOf(table);
   const actual = await partitionsOf(topic);
   if (actual === routed) return actual;
   throw new SluiceError(

@@ -1,6 +1,8 @@
 /** The topics of the engagement pipeline and how each is kept. */
 
+import { topicOf } from '../../connectors/debezium/config.ts';
 import { AUDIT_TOPIC } from '../operations/topics.ts';
+import { CONTENT_TABLE, EVENTS_TABLE } from './capture.ts';
 
 export type Cleanup = 'delete' | 'compact';
 
@@ -14,8 +16,8 @@ export interface TopicSpec {
 
 const DAY_MS = 86_400_000;
 
-export const CDC_EVENTS = 'cdc.public.engagement_events';
-export const CDC_CONTENT = 'cdc.public.content';
+export const CDC_EVENTS = topicOf(EVENTS_TABLE);
+export const CDC_CONTENT = topicOf(CONTENT_TABLE);
 export const CDC_HEARTBEAT = 'cdc.public.sluice_heartbeat';
 export const CHANGES = 'engagement.changes';
 export const EVENTS_V1 = 'engagement.events.v1';

@@ -8,7 +8,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   CONNECTOR_NAME,
   connectorConfig,
-  EVENT_TOPIC,
   SLOT_NAME,
   withoutNotifications,
 } from '../../../connectors/debezium/config.ts';
@@ -21,8 +20,9 @@ import { parseLsn } from '../../../connectors/postgres/lsn.ts';
 import { migratePostgres } from '../../../connectors/postgres/migrations.ts';
 import { PostgresPool } from '../../../connectors/postgres/pool.ts';
 import { type Stack, startStack } from '../../../infra/native/stack.ts';
+import { CAPTURED_TABLES } from '../../../pipelines/capture.ts';
 import { loadConfig } from '../../../pipelines/config.ts';
-import { CDC_CONTENT, CDC_HEARTBEAT } from '../../../pipelines/engagement/topics.ts';
+import { CDC_CONTENT, CDC_EVENTS, CDC_HEARTBEAT } from '../../../pipelines/engagement/topics.ts';
 import { freePortBase } from '../../support/ports.ts';
 import { CdcReader, type CdcRecord } from './cdc.ts';
 
@@ -51,6 +51,7 @@ const wanted = () =>
       password: env.SLUICE_POSTGRES_CAPTURE_PASSWORD!,
     },
     registryUrl: `http://127.0.0.1:${stack.ports.registry}/apis/registry/v2`,
+    tables: CAPTURED_TABLES,
     partitions: PARTITIONS,
   });
 
@@ -106,7 +107,7 @@ beforeAll(async () => {
   );
   const kafkaOptions = { brokers: config.SLUICE_KAFKA_BROKERS, clientId: 'test' };
   await createTopics({ ...kafkaOptions, replication: 1 }, [
-    { name: EVENT_TOPIC, partitions: PARTITIONS, config: {} },
+    { name: CDC_EVENTS, partitions: PARTITIONS, config: {} },
     { name: CDC_CONTENT, partitions: 1, config: {} },
     { name: CDC_HEARTBEAT, partitions: 1, config: {} },
   ]);
@@ -187,7 +188,7 @@ describe('captured rows', { timeout: 60_000 }, () => {
     const after = parseLsn(
       (await owner.query<{ lsn: string }>('SELECT pg_current_wal_lsn()::text AS lsn')).rows[0]!.lsn,
     );
-    const records = withDevice(await cdc.until(EVENT_TOPIC, (read) => withDevice(read, 'shape').length >= 3), 'shape');
+    const records = withDevice(await cdc.until(CDC_EVENTS, (read) => withDevice(read, 'shape').length >= 3), 'shape');
     const row = { id, content_id: A, event_type: 'play', event_ts: '2026-01-02T03:04:05.678901Z', raw_payload: null };
     expect(records.map(({ value: { op, before, after } }) => ({ op, before, after }))).toEqual([
       { op: 'c', before: null, after: expect.objectContaining({ ...row, duration_ms: 1000 }) },
@@ -213,7 +214,7 @@ describe('captured rows', { timeout: 60_000 }, () => {
     const [moving] = await insertEvents([A], 'move');
     await owner.query('UPDATE engagement_events SET content_id = $2 WHERE id = $1', [moving!, B]);
     const all = await cdc.until(
-      EVENT_TOPIC,
+      CDC_EVENTS,
       (read) => withDevice(read, 'route').length >= 6 && withDevice(read, 'move').length >= 3,
     );
     const homes = new Map<unknown, Set<number>>();
@@ -233,11 +234,11 @@ describe('captured rows', { timeout: 60_000 }, () => {
 
   it('carry a column that is added while the connector runs', async () => {
     await insertEvents([A], 'before-alter');
-    await cdc.until(EVENT_TOPIC, (read) => withDevice(read, 'before-alter').length >= 1);
+    await cdc.until(CDC_EVENTS, (read) => withDevice(read, 'before-alter').length >= 1);
     await owner.query('ALTER TABLE engagement_events ADD COLUMN referrer text');
     await insertEvents([A], 'after-alter');
     const added = (read: readonly CdcRecord[]) => withDevice(read, 'after-alter').map(rowOf);
-    const all = await cdc.until(EVENT_TOPIC, (read) => added(read).length >= 1);
+    const all = await cdc.until(CDC_EVENTS, (read) => added(read).length >= 1);
     expect(added(all)).toEqual([expect.objectContaining({ content_id: A, referrer: null })]);
     expect(rowOf(withDevice(all, 'before-alter')[0]!)).not.toHaveProperty('referrer');
   });
@@ -268,7 +269,7 @@ describe('an incremental snapshot', { timeout: 60_000 }, () => {
     ]);
     const reread = (records: readonly CdcRecord[]) =>
       new Set(withDevice(records, 'bulk').flatMap(({ key, value }) => (value.op === 'r' ? [key.id] : [])));
-    const records = await cdc.until(EVENT_TOPIC, (read) => reread(read).size >= ids.length);
+    const records = await cdc.until(CDC_EVENTS, (read) => reread(read).size >= ids.length);
     expect(reread(records)).toEqual(new Set(ids));
     const { rows } = await owner.query(`SELECT id FROM sluice_signal WHERE id <> 'test-1'`);
     expect(rows).toEqual([]);
@@ -293,7 +294,7 @@ describe('deleting the connector', { timeout: 60_000 }, () => {
     expect(await slots()).toBe(1);
     const [id] = await insertEvents([C], 'meanwhile');
     expect((await connector(['register'])).status).toBe(0);
-    const records = await cdc.until(EVENT_TOPIC, (read) => withDevice(read, 'meanwhile').length > 0);
+    const records = await cdc.until(CDC_EVENTS, (read) => withDevice(read, 'meanwhile').length > 0);
     expect(withDevice(records, 'meanwhile').map(({ key }) => key.id)).toEqual([id]);
     expect(await connector(['delete', '--forget'])).toEqual({ status: 0, output: expect.stringContaining('dropped') });
     expect(await slots()).toBe(0);

@@ -6,14 +6,17 @@ import {
   configDrift,
   connectorConfig,
   describeDrift,
-  EVENT_TOPIC,
-  PARTITION_COUNT_KEY,
   PUBLICATION,
+  partitionCountKey,
 } from '../../../connectors/debezium/config.ts';
+import { CAPTURED_TABLES } from '../../../pipelines/capture.ts';
+import { EVENTS_TABLE } from '../../../pipelines/engagement/capture.ts';
+import { CDC_EVENTS } from '../../../pipelines/engagement/topics.ts';
 
 const OPTIONS = {
   postgres: { host: 'db', port: 5432, database: 'sluice', user: 'sluice_capture', password: 'hush' },
   registryUrl: 'http://registry:8080/apis/registry/v2',
+  tables: CAPTURED_TABLES,
   partitions: 4,
 };
 const config = connectorConfig(OPTIONS);
@@ -29,15 +32,30 @@ describe('the configuration of the connector', () => {
 
   it('has a key that is unique, and routes by content alone', () => {
     expect(config['message.key.columns']).toBe('public.engagement_events:content_id,id');
-    expect(config['transforms.route.partition.payload.fields']).toBe('change.content_id');
-    expect(config[PARTITION_COUNT_KEY]).toBe('4');
-    expect(config['topic.creation.events.partitions']).toBe('4');
-    for (const key of ['predicates.isEvent.pattern', 'topic.creation.events.include']) {
+    expect(config['transforms.route_public_engagement_events.partition.payload.fields']).toBe('change.content_id');
+    expect(config[partitionCountKey(EVENTS_TABLE)]).toBe('4');
+    expect(config['topic.creation.routed.partitions']).toBe('4');
+    for (const key of ['predicates.route_public_engagement_events.pattern', 'topic.creation.routed.include']) {
       const pattern = new RegExp(`^(?:${config[key]})$`);
-      expect(pattern.test(EVENT_TOPIC), key).toBe(true);
+      expect(pattern.test(CDC_EVENTS), key).toBe(true);
       expect(pattern.test('cdc.public.content'), key).toBe(false);
       expect(pattern.test('cdcXpublic.engagement_events'), key).toBe(false);
     }
+  });
+
+  it('routes each table by its own column', () => {
+    const tables = [
+      { name: 'public.a', routeBy: 'x' },
+      { name: 'public.b' },
+      { name: 'public.c', key: ['y', 'id'], routeBy: 'y' },
+    ];
+    const found = connectorConfig({ ...OPTIONS, tables });
+    expect(found.transforms).toBe('route_public_a,route_public_c');
+    expect(found['transforms.route_public_a.partition.payload.fields']).toBe('change.x');
+    expect(found['transforms.route_public_c.partition.payload.fields']).toBe('change.y');
+    expect(found['predicates.route_public_c.pattern']).toBe('cdc\\.public\\.c');
+    expect(found['message.key.columns']).toBe('public.c:y,id');
+    expect(found['table.include.list']).toBe('public.a,public.b,public.c,public.sluice_heartbeat');
   });
 
   it('captures the tables of the publication that the migrations make', () => {

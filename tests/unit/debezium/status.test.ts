@@ -39,18 +39,20 @@ describe('the state of a connector', () => {
 });
 
 describe('the check of the partition count', () => {
+  const events = { name: 'public.events', routeBy: 'owner' };
   const config = connectorConfig({
     postgres: { host: 'db', port: 5432, database: 'd', user: 'u', password: 'p' },
     registryUrl: 'http://registry',
+    tables: [events],
     partitions: 4,
   });
 
   it('passes when topic and routing agree', async () => {
-    expect(await checkPartitionCount(config, 'events', async () => 4)).toBe(4);
+    expect(await checkPartitionCount(config, events, async () => 4)).toBe(4);
   });
 
   it('stops everything when they do not, and says what to do', async () => {
-    await expect(checkPartitionCount(config, 'events', async () => 6)).rejects.toMatchObject({
+    await expect(checkPartitionCount(config, events, async () => 6)).rejects.toMatchObject({
       code: 'PARTITION_COUNT_MISMATCH',
       action: 'fatal',
       message: expect.stringMatching(/6 partitions.*routes by 4.*SLUICE_PARTITIONS=6/s),
@@ -58,7 +60,7 @@ describe('the check of the partition count', () => {
   });
 
   it('stops everything when there is no routing at all', async () => {
-    await expect(checkPartitionCount({}, 'events', async () => 4)).rejects.toMatchObject({
+    await expect(checkPartitionCount({}, events, async () => 4)).rejects.toMatchObject({
       code: 'CONNECTOR_NOT_ROUTING',
       action: 'fatal',
     });

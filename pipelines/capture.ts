@@ -1,0 +1,5 @@
+/** The tables that the connector captures: what all pipelines ask for. */
+import type { CapturedTable } from '../connectors/debezium/config.ts';
+import { ENGAGEMENT_TABLES } from './engagement/capture.ts';
+
+export const CAPTURED_TABLES: readonly CapturedTable[] = ENGAGEMENT_TABLES;
