@@ -2,7 +2,9 @@
 import { Command } from 'commander';
 import { createTopics } from '../connectors/kafka/admin.ts';
 import { kafkaOptions, loadConfig } from '../pipelines/config.ts';
-import { EVENTS_V1, engagementTopics, topicConfig } from '../pipelines/engagement/topics.ts';
+import { EVENTS_V1 } from '../pipelines/engagement/topics.ts';
+import { topicConfig } from '../pipelines/operations/topics.ts';
+import { allTopics } from '../pipelines/topics.ts';
 import { runScript } from './support/run.ts';
 
 const program = new Command('topics').description('Kafka topics of the pipelines');
@@ -15,9 +17,7 @@ program
   .option('--json', 'one JSON object')
   .action(async (options: { replication: string; json?: boolean; mirror?: boolean }) => {
     const config = loadConfig(process.env);
-    const specs = engagementTopics(config.SLUICE_PARTITIONS).filter(
-      ({ name }) => !options.mirror || name === EVENTS_V1,
-    );
+    const specs = allTopics(config.SLUICE_PARTITIONS).filter(({ name }) => !options.mirror || name === EVENTS_V1);
     const topics = specs.map((spec) => ({
       name: spec.name,
       partitions: spec.partitions,

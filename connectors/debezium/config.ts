@@ -10,7 +10,7 @@ export const NOTIFICATION_TOPIC = 'sluice.notifications';
 export const SLOT_NAME = 'sluice';
 export const PUBLICATION = 'sluice';
 /** The source clock: Debezium updates its one row, and reads it back from the WAL. */
-const HEARTBEAT_TABLE = 'public.sluice_heartbeat';
+export const HEARTBEAT_TABLE = 'public.sluice_heartbeat';
 
 const NOTIFICATION_CHANNELS_KEY = 'notification.enabled.channels';
 

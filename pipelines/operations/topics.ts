@@ -1,4 +1,55 @@
-/** Topics of the system itself, whatever pipelines run. */
+/** How topics are kept, and those of the system itself, whatever pipelines run. */
+import { HEARTBEAT_TABLE, NOTIFICATION_TOPIC, topicOf } from '../../connectors/debezium/config.ts';
 
+export type Cleanup = 'delete' | 'compact';
+
+export interface TopicSpec {
+  readonly name: string;
+  readonly partitions: number;
+  readonly cleanup: Cleanup;
+  /** -1 keeps for ever; ignored for compacted topics. */
+  readonly retentionMs: number;
+  /** Records get the time at which they were written, whatever time their writer gave them. */
+  readonly appendTime?: boolean;
+}
+
+export const DAY_MS = 86_400_000;
+
+/** The source clock. */
+export const CDC_HEARTBEAT = topicOf({ name: HEARTBEAT_TABLE });
 /** What operators did. Kept for ever. */
 export const AUDIT_TOPIC = 'sluice.audit';
+
+export const SYSTEM_TOPICS: readonly TopicSpec[] = [
+  { name: CDC_HEARTBEAT, partitions: 1, cleanup: 'delete', retentionMs: DAY_MS },
+  { name: NOTIFICATION_TOPIC, partitions: 1, cleanup: 'delete', retentionMs: 7 * DAY_MS },
+  { name: AUDIT_TOPIC, partitions: 1, cleanup: 'delete', retentionMs: -1 },
+];
+
+/** A letter has its record's timestamp: retention must count from when it was written. */
+export function deadLetterTopic(name: string): TopicSpec {
+  return { name, partitions: 1, cleanup: 'delete', retentionMs: 30 * DAY_MS, appendTime: true };
+}
+
+/** The broker's settings of a topic, all explicit. */
+export function topicConfig({ cleanup, retentionMs, appendTime }: TopicSpec): Readonly<Record<string, string>> {
+  const common = {
+    ...(appendTime ? { 'message.timestamp.type': 'LogAppendTime' } : {}),
+    'cleanup.policy': cleanup,
+    'max.message.bytes': '8388608',
+    'min.insync.replicas': '1',
+  };
+  switch (cleanup) {
+    case 'delete':
+      return { ...common, 'retention.ms': String(retentionMs) };
+    case 'compact':
+      return {
+        ...common,
+        'delete.retention.ms': String(DAY_MS),
+        'min.cleanable.dirty.ratio': '0.3',
+        'segment.ms': String(DAY_MS),
+      };
+    default:
+      return cleanup satisfies never;
+  }
+}

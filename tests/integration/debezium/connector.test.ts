@@ -22,7 +22,8 @@ import { PostgresPool } from '../../../connectors/postgres/pool.ts';
 import { type Stack, startStack } from '../../../infra/native/stack.ts';
 import { CAPTURED_TABLES } from '../../../pipelines/capture.ts';
 import { loadConfig } from '../../../pipelines/config.ts';
-import { CDC_CONTENT, CDC_EVENTS, CDC_HEARTBEAT } from '../../../pipelines/engagement/topics.ts';
+import { CDC_CONTENT, CDC_EVENTS } from '../../../pipelines/engagement/topics.ts';
+import { CDC_HEARTBEAT } from '../../../pipelines/operations/topics.ts';
 import { freePortBase } from '../../support/ports.ts';
 import { CdcReader, type CdcRecord } from './cdc.ts';
 

@@ -12,7 +12,8 @@ import { PostgresPool } from '../../../connectors/postgres/pool.ts';
 import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import { type Stack, startStack } from '../../../infra/native/stack.ts';
 import { type Config, clickHouseConfig, kafkaOptions, loadConfig } from '../../../pipelines/config.ts';
-import { engagementTopics, topicConfig } from '../../../pipelines/engagement/topics.ts';
+import { topicConfig } from '../../../pipelines/operations/topics.ts';
+import { allTopics } from '../../../pipelines/topics.ts';
 import { SUBJECTS, schemaText } from '../../../schemas/subjects.ts';
 import { freePortBase } from '../../support/ports.ts';
 import { CDC_KEY, CDC_VALUE } from './letters.ts';
@@ -61,7 +62,7 @@ async function setUp(stack: Stack): Promise<Servers> {
   await migrateClickHouse({ config: clickHouseConfig(config), directory: folder('clickhouse') });
   await createTopics(
     { ...kafka, replication: 1 },
-    engagementTopics(PARTITIONS).map((spec) => ({ ...spec, config: topicConfig(spec) })),
+    allTopics(PARTITIONS).map((spec) => ({ ...spec, config: topicConfig(spec) })),
   );
   const pool = new PostgresPool({ url: config.SLUICE_POSTGRES_URL, applicationName: 'test-reconcile' });
   const log = new KafkaClient(kafka);

@@ -3,7 +3,7 @@ import { describe, expect, expectTypeOf, it } from 'vitest';
 import { wholeRecord } from '../../../engine/avro/projection.ts';
 import { resolveSchema, type SchemaNode } from '../../../engine/avro/resolve.ts';
 import type { AvroField } from '../../../engine/avro/schema.ts';
-import { engagementTopics } from '../../../pipelines/engagement/topics.ts';
+import { allTopics } from '../../../pipelines/topics.ts';
 import type { Change } from '../../../schemas/engagement/change.ts';
 import type { EngagementEvent } from '../../../schemas/engagement/event.ts';
 import type { LeaderboardRecord } from '../../../schemas/engagement/leaderboard-record.ts';
@@ -40,7 +40,7 @@ describe.each(subjects.map((subject) => [subject.name, subject] as const))('subj
   });
 
   it('belongs to a topic', () => {
-    const topics = engagementTopics(4).map((topic) => topic.name);
+    const topics = allTopics(4).map((topic) => topic.name);
     expect(topics).toContain(name.replace(/-(key|value)$/, ''));
   });
 
