@@ -1,8 +1,8 @@
 /** Writes a recorded history into the captured topics, in transactions as Kafka Connect writes them. */
-import murmurhash from 'murmurhash';
 import type { KafkaClient } from '../../connectors/kafka/client.ts';
 import type { RegistryClient } from '../../connectors/registry/client.ts';
 import type { OutputBatch, TransactionalWriter } from '../../engine/log.ts';
+import { partitionOf } from '../../pipelines/engagement/partition.ts';
 import { CDC_CONTENT, CDC_EVENTS } from '../../pipelines/engagement/topics.ts';
 import { uuidText } from '../../pipelines/engagement/traffic/catalogue.ts';
 import { CDC_HEARTBEAT } from '../../pipelines/operations/topics.ts';
@@ -20,14 +20,6 @@ export interface FillResult {
 /** As Kafka Connect: about one `max.batch.size` of the connector in a transaction. */
 const RECORDS_PER_COMMIT = 8_192;
 const HEARTBEAT_MS = 1_000;
-/** The seed of Kafka's own partitioner, which Debezium's PartitionRouting uses. */
-const MURMUR_SEED = 0x9747b28c;
-
-/** The partition of a content. */
-function partitionOf(contentId: string, partitions: number): number {
-  return (murmurhash.v2(contentId, MURMUR_SEED) & 0x7fffffff) % partitions;
-}
-
 /** Registers the captured schemas under the names and with the texts that the connector uses. */
 async function register(registry: RegistryClient, topic: keyof typeof schemas): Promise<SchemaIds> {
   const one = async (side: 'key' | 'value') => {
