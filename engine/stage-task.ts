@@ -52,7 +52,7 @@ export interface StageTaskOptions {
   /** Folder of this partition's local store. */
   readonly dir: string;
   /** Before fetched records are processed: the read barrier of the stage's tables, and the schemas the records name. */
-  readonly prepare: (records: readonly LogRecord[]) => Promise<void>;
+  readonly prepare: (records: readonly LogRecord[], partition: number) => Promise<void>;
   readonly metrics: StageMetrics;
   /** A transaction is committed, or the task is open and there is nothing to do. */
   readonly succeeded?: () => void;
@@ -217,7 +217,7 @@ export class StageTask {
     this.#progressAt = performance.now();
     probe?.('gathered');
     if (run !== null) {
-      if (run.records.length > 0) await prepare(run.records);
+      if (run.records.length > 0) await prepare(run.records, this.#options.partition);
       for (const slice of slices(run, () => this.#maxRecords)) {
         if (this.#stopped) return;
         this.#tried = slice.records;

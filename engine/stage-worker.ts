@@ -15,8 +15,8 @@ export interface StageWorkerOptions extends Gathering {
   readonly client: LogClient;
   readonly logger: Logger;
   readonly stateDir: string;
-  /** Loads the schemas that records name. */
-  readonly prepare: (records: readonly LogRecord[]) => Promise<void>;
+  /** Before records of a partition are processed: loads what processing them looks up. */
+  readonly prepare: (records: readonly LogRecord[], partition: number) => Promise<void>;
   // biome-ignore lint/suspicious/noExplicitAny: tables of any value
   readonly tables: readonly VersionedTable<any>[];
   readonly clock?: {
@@ -60,7 +60,7 @@ export function stageWorker(options: StageWorkerOptions): RunnableWorker {
         restore: readers.restore,
         dir: join(options.stateDir, stage.name, String(partition)),
         prepare: async (records) => {
-          await Promise.all([barrier(), options.prepare(records)]);
+          await Promise.all([barrier(), options.prepare(records, partition)]);
         },
         metrics: worker.metrics,
         succeeded: () => worker.succeeded(),

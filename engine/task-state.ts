@@ -29,7 +29,7 @@ export interface OpenState {
   /** The committed input offset, or where the input begins. */
   readonly position: bigint;
   readonly metadata: string;
-  readonly prepare: (records: readonly LogRecord[]) => Promise<void>;
+  readonly prepare: (records: readonly LogRecord[], partition: number) => Promise<void>;
 }
 
 export async function openViewState(stage: ViewStage, open: OpenState): Promise<TaskState> {
@@ -72,7 +72,7 @@ export async function openCheckpointedState<V>(stage: CheckpointedStage<V>, open
     const processor = stage.open({ partition, store, emit });
     const from = checkpoint ?? (await client.offsets(stage.input, [partition], 'earliest')).get(partition) ?? 0n;
     await readToEnd(reader, { topic: stage.input, partition, from, end: position }, async (run) => {
-      await open.prepare(run.records);
+      await open.prepare(run.records, partition);
       for (const record of run.records) processAgain(processor, record);
     });
     // What a predecessor has gathered it has emitted with its commit.

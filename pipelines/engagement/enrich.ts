@@ -7,6 +7,7 @@
  *  - An event is enriched with its content as of its LSN and then, if the content has moved on, corrected at once: so every row
  *    behind the walk's cursor, and every row written since, is enriched with the newest version.
  *  - A mark is emitted only when the corrections of all contents committed before it are.
+ *  - What a command wrote (operations/operator-record.ts) never undoes a later change of its row.
  */
 import { ByteWriter } from '../../engine/avro/byte-writer.ts';
 import type { FramedDecoder } from '../../engine/avro/framed-decoder.ts';
@@ -18,6 +19,8 @@ import type { Emit, StageProcessor, ViewStage } from '../../engine/stage.ts';
 import type { TableVersion, VersionedRows } from '../../engine/versioned-table.ts';
 import type { ViewStore } from '../../engine/view-store.ts';
 import type { ChangeKind } from '../../schemas/engagement/change.ts';
+import type { OperatorGuard } from '../operations/operator-guard.ts';
+import { type OperatorRecord, operatorRecord } from '../operations/operator-record.ts';
 import type { EngagementChange, RawEvent } from './codec/cdc.ts';
 import { type ChangeParts, encodeChange } from './codec/change.ts';
 import {
@@ -59,6 +62,8 @@ export interface EnrichOptions {
   readonly contents: VersionedRows<ContentVersion>;
   readonly decoder: Pick<FramedDecoder<EngagementChange>, 'decode'>;
   readonly ids: SchemaIds;
+  /** Prepared with every batch. */
+  readonly operators: Pick<OperatorGuard, 'verdict'>;
   /** `correct`: a content that changes corrects its events. `keep`: they stay as they were enriched. */
   readonly policy: 'correct' | 'keep';
   /** Rows corrected in one piece, between batches of live events. */
@@ -76,7 +81,7 @@ export function enrichStage(options: EnrichOptions): ViewStage {
     outputs: [CHANGES, EVENTS_V1],
     view: EVENTS_V1,
     dlq: DLQ,
-    open: ({ store, emit, metadata }) => new Enrich(options, { store, emit, metadata }),
+    open: (task) => new Enrich(options, task),
   };
 }
 
@@ -88,6 +93,7 @@ interface Source {
 
 class Enrich implements StageProcessor {
   readonly #options: EnrichOptions;
+  readonly #partition: number;
   readonly #store: ViewStore;
   readonly #emit: Emit;
   readonly #writer = new ByteWriter();
@@ -101,9 +107,15 @@ class Enrich implements StageProcessor {
 
   constructor(
     options: EnrichOptions,
-    task: { readonly store: ViewStore; readonly emit: Emit; readonly metadata: string },
+    task: {
+      readonly partition: number;
+      readonly store: ViewStore;
+      readonly emit: Emit;
+      readonly metadata: string;
+    },
   ) {
     this.#options = options;
+    this.#partition = task.partition;
     this.#store = task.store;
     this.#emit = task.emit;
     const progress = parseProgress(task.metadata);
@@ -121,11 +133,14 @@ class Enrich implements StageProcessor {
 
   process(record: LogRecord): void {
     if (record.value === null) return;
+    const operator = operatorRecord(record);
+    if (operator !== null && this.#isSuperseded(record, operator)) return;
     const change = this.#options.decoder.decode(record.value);
+    const force = operator?.force === true;
     this.#writer.reset();
     this.#timestampMs = record.timestampMs;
-    if (change.op === 'd') this.#remove(change);
-    else this.#upsert(change);
+    if (change.op === 'd') this.#remove(change, force);
+    else this.#upsert(change, force);
     if (change.commitTsMs > this.#streamTimeMs) this.#streamTimeMs = change.commitTsMs;
   }
 
@@ -191,9 +206,21 @@ class Enrich implements StageProcessor {
     return entries.length;
   }
 
-  #remove(change: EngagementChange): void {
+  /** Whether its row has changed since the command looked. Throws STALE_OPERATOR_RECORD (dead-letter) when that cannot be told. */
+  #isSuperseded({ offset }: LogRecord, { scannedTo, origin }: OperatorRecord): boolean {
+    const verdict = this.#options.operators.verdict(this.#partition, offset);
+    if (verdict !== 'unknown') return verdict === 'superseded';
+    throw new SluiceError(
+      `Too much was written between offset ${scannedTo}, to which the ${origin} had looked, and this record: its row may have changed`,
+      { code: 'STALE_OPERATOR_RECORD', action: 'dead-letter' },
+    );
+  }
+
+  #remove(change: EngagementChange, force: boolean): void {
     const row = rowOf(change, change.before);
-    this.#takeOff(change, encodeRowKey(this.#writer, this.#options.ids.key, row, change.bytes));
+    const key = encodeRowKey(this.#writer, this.#options.ids.key, row, change.bytes);
+    this.#takeOff(change, key);
+    if (force) this.#store.put(key, null, this.#timestampMs);
   }
 
   /** The row counts no more. Nothing if it never did, or not since it was dead-lettered or deleted. */
@@ -204,7 +231,7 @@ class Enrich implements StageProcessor {
     this.#store.put(key, null, this.#timestampMs);
   }
 
-  #upsert(change: EngagementChange): void {
+  #upsert(change: EngagementChange, force: boolean): void {
     const { contents, policy, ids } = this.#options;
     const row = rowOf(change, change.after);
     const key = encodeRowKey(this.#writer, ids.key, row, change.bytes);
@@ -222,6 +249,7 @@ class Enrich implements StageProcessor {
     const first = this.#encode(row, change.bytes, version.value, source);
     const newest = policy === 'correct' ? contents.newest(row.contentId)! : version;
     if (stored !== undefined && sameRow(stored, first)) {
+      if (force) this.#store.put(key, frame(this.#writer, ids.event, stored), this.#timestampMs);
       // Delivered again: the row has not changed, at most its content has.
       if (policy === 'correct') this.#correct(key, stored, { ...newest.value, lsn: newest.lsn });
       return;

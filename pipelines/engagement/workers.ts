@@ -19,6 +19,7 @@ import { VersionedTable } from '../../engine/versioned-table.ts';
 import type { LeaderboardRecord } from '../../schemas/engagement/leaderboard-record.ts';
 import { SUBJECTS, type Subject, schemaText } from '../../schemas/subjects.ts';
 import { type Config, clickHouseConfig, kafkaOptions } from '../config.ts';
+import { OperatorGuard } from '../operations/operator-guard.ts';
 import { engagementClickHouseSink } from './clickhouse-rows.ts';
 import { contentChangeDecoder, engagementChangeDecoder } from './codec/cdc.ts';
 import { changeDecoder, leaderboardChangeDecoder } from './codec/change.ts';
@@ -27,7 +28,7 @@ import { type ContentVersion, contentVersion, enrichStage } from './enrich.ts';
 import { leaderboardStage } from './leaderboard-stage.ts';
 import { ENGAGEMENT_LEADERBOARDS, mapLeaderboardRecord } from './redis-boards.ts';
 import { sourceClock } from './source-clock.ts';
-import { CDC_CONTENT, CHANGES, DLQ, EVENTS_V1, LEADERBOARDS } from './topics.ts';
+import { CDC_CONTENT, CDC_EVENTS, CHANGES, DLQ, EVENTS_V1, LEADERBOARDS } from './topics.ts';
 
 interface Environment {
   readonly config: Config;
@@ -74,18 +75,29 @@ async function enrich(environment: Environment): Promise<RunnableWorker> {
   };
   let worker: RunnableWorker;
   const contents = contentTable(environment, (error) => worker.fail(error));
+  const decode = preparing(decoder);
+  const again = client.reader({ minBytes: 1, maxWaitMs: 100, maxBufferedBytes: GATHER_BYTES });
+  const operators = new OperatorGuard({ client, reader: again, topic: CDC_EVENTS });
   worker = stageWorker({
-    stage: enrichStage({ contents: contents.rows, decoder, ids, policy: 'correct' }),
+    stage: enrichStage({ contents: contents.rows, decoder, ids, operators, policy: 'correct' }),
     client,
     logger,
     stateDir: config.SLUICE_STATE_DIR,
-    prepare: preparing(decoder),
+    prepare: async (records, partition) => {
+      await Promise.all([decode(records), operators.prepare(records, partition)]);
+    },
     tables: [contents],
     clock: sourceClock(registry),
     gatherMs: config.SLUICE_ENRICH_GATHER_MS,
     gatherBytes: GATHER_BYTES,
   });
-  return worker;
+  return {
+    ...worker,
+    stop: async () => {
+      await worker.stop();
+      await again.close();
+    },
+  };
 }
 
 async function leaderboard({ config, client, logger, registry }: Environment): Promise<RunnableWorker> {

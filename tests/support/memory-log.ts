@@ -73,12 +73,17 @@ export class MemoryLog implements LogClient {
   append(
     topic: string,
     partition: number,
-    record: { key?: Buffer | null; value: Buffer | null; timestampMs?: number },
+    record: {
+      key?: Buffer | null;
+      value: Buffer | null;
+      timestampMs?: number;
+      headers?: readonly LogHeader[] | undefined;
+    },
   ): bigint {
     const entries = this.#entries(topic, partition);
     const offset = BigInt(entries.length);
-    const { key = null, value, timestampMs = 0 } = record;
-    entries.push({ kind: 'data', transaction: null, record: { offset, key, value, timestampMs, headers: [] } });
+    const { key = null, value, timestampMs = 0, headers = [] } = record;
+    entries.push({ kind: 'data', transaction: null, record: { offset, key, value, timestampMs, headers } });
     this.#wake();
     return offset;
   }

@@ -15,6 +15,7 @@ import { eventDecoder } from '../../../pipelines/engagement/codec/event.ts';
 import { keyDecoder } from '../../../pipelines/engagement/codec/key.ts';
 import { type ContentVersion, contentVersion, enrichStage } from '../../../pipelines/engagement/enrich.ts';
 import { CDC_CONTENT, CDC_EVENTS, CHANGES, EVENTS_V1 } from '../../../pipelines/engagement/topics.ts';
+import { OperatorGuard } from '../../../pipelines/operations/operator-guard.ts';
 import { type Change, changeSchema } from '../../../schemas/engagement/change.ts';
 import { type EngagementEvent, eventSchema } from '../../../schemas/engagement/event.ts';
 import { eventKeySchema } from '../../../schemas/engagement/event-key.ts';
@@ -77,6 +78,7 @@ class Drive {
   readonly #decoder = engagementChangeDecoder(registry);
   readonly #contents = contentChangeDecoder(registry);
   readonly #changes = changeDecoder(registry);
+  readonly #operators: OperatorGuard;
   #table = newTable();
   #tableAt = 0;
   #told = 0;
@@ -88,6 +90,8 @@ class Drive {
   constructor(options: DriveOptions) {
     this.#options = options;
     this.#crashes = [...options.crashes];
+    const { log } = options;
+    this.#operators = new OperatorGuard({ client: log, reader: log.reader(), topic: CDC_EVENTS });
   }
 
   async run(): Promise<number> {
@@ -103,7 +107,8 @@ class Drive {
 
   async #start(): Promise<boolean> {
     const { log, partition, policy, maxRecords, walkRows, dir } = this.#options;
-    const stage = enrichStage({ contents: this.#table, decoder: this.#decoder, ids: IDS, policy, walkRows });
+    const parts = { contents: this.#table, decoder: this.#decoder, operators: this.#operators };
+    const stage = enrichStage({ ...parts, ids: IDS, policy, walkRows });
     this.#task = new StageTask({
       stage,
       partition,
@@ -111,8 +116,9 @@ class Drive {
       input: impatient(log.reader()),
       restore: log.reader(),
       dir: join(dir, String(this.#folders)),
-      prepare: async (records) => {
+      prepare: async (records, at) => {
         this.#follow();
+        await this.#operators.prepare(records, at);
         await this.#decoder.prepare(records.map(({ value }) => value));
       },
       metrics: { records() {}, deadLetters() {}, transaction() {}, aborted() {} },

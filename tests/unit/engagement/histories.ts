@@ -62,6 +62,10 @@ const op: fc.Arbitrary<Op> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ op: fc.constant('snapshot' as const), id: fc.option(row) }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constant('redeliver' as const), id: row }) },
   {
+    weight: 3,
+    arbitrary: fc.record({ op: fc.constant('operate' as const), id: row, back: fc.nat(3), seen: fc.nat(20) }),
+  },
+  {
     weight: 1,
     arbitrary: fc.record({
       op: fc.constant('garbage' as const),

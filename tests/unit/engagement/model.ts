@@ -2,7 +2,7 @@
 import type { ChangeKind } from '../../../schemas/engagement/change.ts';
 import type { EngagementEvent } from '../../../schemas/engagement/event.ts';
 import { contentIdOf, type EventRow } from './rows.ts';
-import { type Captured, type ContentVersion, reasonOf, type Source } from './source.ts';
+import { type Captured, type ContentVersion, laterChange, reasonOf, type Source } from './source.ts';
 
 export type Policy = 'correct' | 'keep';
 
@@ -92,6 +92,10 @@ export function expected(source: Source, partition: number, count?: number): Exp
   };
   for (const record of source.captured[partition]!.slice(0, count)) {
     if (record.kind === 'nothing') continue;
+    const records = source.captured[partition]!;
+    // What a command writes again counts only while it is the newest of its row.
+    const later = record.copyOf === undefined ? undefined : laterChange(records, record);
+    if (later !== undefined && later.offset < record.offset) continue;
     if (record.kind === 'bad') {
       letters.push({ offset: String(record.offset), reason: record.reason, value: record.value });
       continue;

@@ -47,6 +47,8 @@ export type Op =
   | { readonly op: 'snapshot'; readonly id: number | null }
   /** The newest record of a row once more, byte by byte. */
   | { readonly op: 'redeliver'; readonly id: number }
+  /** A command writes the `back`th newest record of a row again, having looked for later ones through some more of the partition. */
+  | { readonly op: 'operate'; readonly id: number; readonly back: number; readonly seen: number }
   | { readonly op: 'garbage'; readonly content: number; readonly kind: Garbage }
   | { readonly op: 'heartbeat' };
 

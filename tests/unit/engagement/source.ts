@@ -2,7 +2,9 @@
  * A small Postgres with its capture: what is done to the two tables appears in the topics of a log as Debezium would
  * write it, and is remembered in plain form for the model.
  */
+import type { LogHeader } from '../../../engine/log.ts';
 import { CDC_CONTENT, CDC_EVENTS } from '../../../pipelines/engagement/topics.ts';
+import { operatorHeaders } from '../../../pipelines/operations/operator-record.ts';
 import type { MemoryLog } from '../../support/memory-log.ts';
 import { contentEnvelope, eventEnvelope, garbage } from './capture.ts';
 import {
@@ -29,6 +31,8 @@ export interface ContentVersion extends SourceBlock {
 /** A record of the event topic, in plain form. */
 export type Captured = SourceBlock & {
   readonly offset: bigint;
+  /** Written by a command: the offset of what it is a copy of. */
+  readonly copyOf?: bigint;
   readonly value: Buffer | null;
 } & (
     | { readonly kind: 'upsert' | 'delete'; readonly row: EventRow }
@@ -94,6 +98,7 @@ export class Source {
     else if (step.op === 'edit') this.#edit(step.content, step.fields);
     else if (step.op === 'snapshot') this.#snapshot(step.id);
     else if (step.op === 'redeliver') this.#redeliver(step.id);
+    else if (step.op === 'operate') this.#operate(step);
     else if (step.op === 'garbage') this.#garbage(step.content, step.kind);
     else if (step.op === 'heartbeat') this.#heartbeat();
     else step satisfies never;
@@ -169,9 +174,32 @@ export class Source {
     this.#newest.set(id, { content: row.content, value, plain });
   }
 
-  #append(content: number, value: Buffer | null, plain: Captured): void {
+  #operate({ id, back, seen }: Extract<Op, { readonly op: 'operate' }>): void {
+    const all = this.captured.flatMap((records, partition) =>
+      records.flatMap((record) =>
+        'row' in record && record.row.id === idOf(id) && record.copyOf === undefined ? [{ partition, record }] : [],
+      ),
+    );
+    const found = all[all.length - 1 - (back % all.length)];
+    if (found === undefined) return;
+    const { partition, record } = found;
+    const end = BigInt(this.captured[partition]!.length);
+    const later = laterChange(this.captured[partition]!, record)?.offset ?? end;
+    // A command does not write what it has seen to be superseded.
+    const scannedTo = record.offset + 1n + (BigInt(seen) % (later - record.offset));
+    const operator = { origin: 'redrive', runId: 'run', scannedTo, force: false } as const;
+    const copy = { ...record, copyOf: record.offset };
+    this.#append(rowOf(record).content, record.value, copy, operatorHeaders(operator));
+  }
+
+  #append(content: number, value: Buffer | null, plain: Captured, headers?: readonly LogHeader[]): void {
     const partition = partitionOf(content);
-    const offset = this.#log.append(CDC_EVENTS, partition, { value, timestampMs: plain.commitTsMs });
+    const offset = this.#log.append(CDC_EVENTS, partition, {
+      key: keyOf(plain),
+      value,
+      timestampMs: plain.commitTsMs,
+      headers,
+    });
     this.captured[partition]!.push({ ...plain, offset });
   }
 
@@ -198,6 +226,25 @@ export class Source {
   #block(op: string): SourceBlock {
     return { lsn: this.#lsn, xid: op === 'r' ? 0n : this.#xid, commitTsMs: this.#timeMs };
   }
+}
+
+/** The next change of a record's row, by the capture itself. */
+export function laterChange(records: readonly Captured[], of: Captured): Captured | undefined {
+  const { id, content } = rowOf(of);
+  const position = of.copyOf ?? of.offset;
+  return records.find((one) => {
+    if (one.offset <= position || one.copyOf !== undefined || !('row' in one)) return false;
+    return one.row.id === id && one.row.content === content;
+  });
+}
+
+function rowOf(record: Captured): EventRow {
+  if ('row' in record) return record.row;
+  throw new Error('no row');
+}
+
+function keyOf(record: Captured): Buffer | null {
+  return 'row' in record ? Buffer.from(`${record.row.content}/${record.row.id}`) : null;
 }
 
 /** Ids beyond 2^53 among them. */
