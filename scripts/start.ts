@@ -1,6 +1,7 @@
 /** `npm start`: servers, deployment, workers, sample traffic, and one live screen. */
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { writeTargets } from '../infra/native/alerting.ts';
 import { describe, StackError } from '../infra/native/error.ts';
 import { stackPlace } from '../infra/native/layout.ts';
 import type { ProcessStatus } from '../infra/native/process.ts';
@@ -157,6 +158,10 @@ async function main(): Promise<void> {
     const home = servers.env.SLUICE_HOME ?? '';
     const children = new Children({ home, env, metricsPort: servers.metricsPort, workers, onChange });
     undo.push(() => children.stop());
+    writeTargets(
+      home,
+      children.workers.map(({ name, port }) => ({ worker: name, port })),
+    );
     await children.startWorkers();
     if (options.rate !== null) await children.startTraffic(options.rate);
     summary = await watch({ servers, children, env }, options, reporter, signal);

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 export const SERVICES = ['postgres', 'kafka', 'registry', 'connect', 'redis', 'clickhouse'] as const;
 export type Service = (typeof SERVICES)[number];
 
-export type PortName = Service | 'controller' | 'metrics';
+export type PortName = Service | 'controller' | 'prometheus' | 'alertmanager' | 'metrics';
 export type Ports = Readonly<Record<PortName, number>>;
 
 const CONTRACT_PORTS: Ports = {
@@ -17,10 +17,12 @@ const CONTRACT_PORTS: Ports = {
   postgres: 15_432,
   redis: 16_379,
   clickhouse: 18_123,
+  prometheus: 19_090,
+  alertmanager: 19_091,
   metrics: 19_100,
 };
 
-/** Without a base the ports of docs/architecture.md; with base B the servers are on B to B+6 and metrics from B+10. */
+/** Without a base the ports of docs/architecture.md; with base B the servers are on B to B+8 and metrics from B+10. */
 export function portsOf(portBase?: number): Ports {
   if (portBase === undefined) return CONTRACT_PORTS;
   return {
@@ -31,6 +33,8 @@ export function portsOf(portBase?: number): Ports {
     postgres: portBase + 4,
     redis: portBase + 5,
     clickhouse: portBase + 6,
+    prometheus: portBase + 7,
+    alertmanager: portBase + 8,
     metrics: portBase + 10,
   };
 }

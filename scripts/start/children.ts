@@ -9,6 +9,7 @@ export interface WorkerChild {
   readonly name: string;
   readonly process: SupervisedProcess;
   readonly scraper: WorkerScraper;
+  readonly port: number;
 }
 
 export interface ChildrenOptions {
@@ -39,7 +40,7 @@ export class Children {
       const scraper = new WorkerScraper(port);
       const spec = this.#spec(name, ['worker.ts', name], { SLUICE_METRICS_PORT: String(port) });
       const process = this.#supervised({ ...spec, ready: () => scraper.live(), stopTimeoutMs: WORKER_STOP_MS });
-      return { name, process, scraper };
+      return { name, process, scraper, port };
     });
   }
 

@@ -107,6 +107,7 @@ function writeEnvironmentFile(home: string, { ports, secrets }: ReturnType<typeo
   const file = join(home, 'compose.env');
   const settings = {
     POSTGRES_PASSWORD: secrets.postgres,
+    POSTGRES_READER_PASSWORD: secrets.reader,
     CLICKHOUSE_PASSWORD: secrets.reader,
     KAFKA_CLUSTER_ID: secrets.clusterId,
     KAFKA_PORT: ports.kafka,
@@ -115,6 +116,8 @@ function writeEnvironmentFile(home: string, { ports, secrets }: ReturnType<typeo
     POSTGRES_PORT: ports.postgres,
     REDIS_PORT: ports.redis,
     CLICKHOUSE_PORT: ports.clickhouse,
+    PROMETHEUS_PORT: ports.prometheus,
+    ALERTMANAGER_PORT: ports.alertmanager,
   };
   const text = Object.entries(settings)
     .map(([name, value]) => `${name}=${value}\n`)

@@ -29,12 +29,20 @@ export interface Pipeline {
 const WORKERS = ['engagement.enrich', 'engagement.leaderboard', 'engagement.sink.clickhouse', 'engagement.sink.redis'];
 const SCRIPT_MS = 240_000;
 
-/** Starts everything with `instances` processes of each worker. Sessions end quickly, so that a lost member is noticed soon. */
-export async function startPipeline(options: { readonly instances: number }): Promise<Pipeline> {
+export interface PipelineOptions {
+  /** Processes of each worker. */
+  readonly instances: number;
+  /** Processes to start beside the workers. */
+  readonly others?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Starts everything. Sessions end quickly, so that a lost member is noticed soon. */
+export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
   const home = mkdtempSync(join(tmpdir(), 'sluice-e2e-'));
   const portBase = await freePortBase();
   const stack = await startStack({ home, portBase });
-  const env: NodeJS.ProcessEnv = { ...process.env, ...stack.env, SLUICE_SESSION_TIMEOUT_MS: '6000' };
+  const env: NodeJS.ProcessEnv = { ...process.env, ...stack.env, SLUICE_SESSION_TIMEOUT_MS: '6000', ...options.env };
   const sets: Children[] = [];
   const stop = async () => {
     await Promise.all(sets.map((children) => children.stop()));
@@ -51,7 +59,7 @@ export async function startPipeline(options: { readonly instances: number }): Pr
         // Each instance has its own folder of local stores, as on a machine of its own.
         env: { ...env, SLUICE_STATE_DIR: join(folder, 'state') },
         metricsPort: await freePortBase(),
-        workers: WORKERS,
+        workers: [...WORKERS, ...(options.others ?? [])],
         onChange: () => {},
       });
       sets.push(children);

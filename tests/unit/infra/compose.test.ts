@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
@@ -29,7 +29,7 @@ const servers = services.filter(([, { profiles }]) => profiles === undefined);
 const imagesOf = (dockerfile: string) =>
   [...read(dockerfile).matchAll(/^FROM (\S+)/gm)].map(([, image]) => image ?? '');
 /** A registry may be named before the last slash; the tag has to name a version. */
-const PINNED = /^[^:@\s]+:\d[\w.-]*$/;
+const PINNED = /^[^:@\s]+:v?\d[\w.-]*$/;
 
 describe('the compose file', () => {
   it('has every server of the native stack', () => {
@@ -67,6 +67,25 @@ describe('the compose file', () => {
       const [volume] = compose.services[name]?.volumes ?? [];
       expect(Object.keys(compose.volumes)).toContain(volume?.split(':')[0]);
     }
+  });
+
+  it('scrapes every worker and no other, by the names of the services', () => {
+    const groups = JSON.parse(read('infra/compose/targets.json')) as {
+      readonly targets: readonly string[];
+      readonly labels: { readonly worker: string };
+    }[];
+    const scraped = groups.map(({ targets, labels }) => `${targets.join()} ${labels.worker}`);
+    const workers = services.filter(([, { image }]) => image?.startsWith('sluice-worker:'));
+    expect(workers.length).toBeGreaterThan(4);
+    expect(scraped.sort()).toEqual(workers.map(([name, { command }]) => `${name}:9100 ${command?.[0]}`).sort());
+    const managers = JSON.parse(read('infra/compose/alertmanagers.json')) as unknown;
+    expect(managers).toEqual([{ targets: ['alertmanager:9093'] }]);
+  });
+
+  it('mounts files that there are', () => {
+    const files = services.flatMap(([, { volumes }]) => (volumes ?? []).filter((volume) => volume.startsWith('./')));
+    expect(files.length).toBeGreaterThan(4);
+    for (const file of files) expect(existsSync(resolve(ROOT, 'infra', file.split(':')[0]!)), file).toBe(true);
   });
 
   it('waits for health wherever it waits', () => {

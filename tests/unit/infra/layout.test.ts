@@ -26,6 +26,8 @@ describe('portsOf', () => {
       postgres: 15_432,
       redis: 16_379,
       clickhouse: 18_123,
+      prometheus: 19_090,
+      alertmanager: 19_091,
       metrics: 19_100,
     });
   });

@@ -1,0 +1,144 @@
+/** The alerts, their runbooks, and the metrics they name belong together. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Metric, Registry } from 'prom-client';
+import { describe, expect, it } from 'vitest';
+import { HealthServer } from '../../../engine/health.ts';
+import { WorkerMetrics } from '../../../engine/metrics.ts';
+import { renderAlertmanager } from '../../../infra/native/alerting.ts';
+import { onPath } from '../../../infra/native/tools.ts';
+import { MonitorMetrics } from '../../../pipelines/operations/monitor/metrics.ts';
+import { alertRules, RULES_FOLDER, ruleMetrics } from '../../support/alert-rules.ts';
+
+const ROOT = join(import.meta.dirname, '../../..');
+const RUNBOOKS = join(ROOT, 'docs/runbooks');
+
+function allMetrics(): ReadonlyMap<string, Metric & { labelNames: readonly string[]; type: string; name: string }> {
+  const worker = new WorkerMetrics('w', () => [], { state: 'closed', openMs: 0 });
+  new HealthServer('w', worker.registry, () => ({ ready: true, reason: '' }));
+  const of = (registry: Registry) => registry.getMetricsAsArray() as never[];
+  const found = [...of(worker.registry), ...of(new MonitorMetrics().registry)];
+  return new Map(found.map((metric: { name: string }) => [metric.name, metric as never]));
+}
+const isNodes = (name: string) => /^sluice_(process|nodejs)_/.test(name);
+
+/** A Debian tool that a machine that tests needs: without it the test fails and says so, it is not left out. */
+function run(tool: string, ...args: readonly string[]): { readonly status: number | null; readonly text: string } {
+  const command = onPath(tool);
+  expect(
+    command,
+    `${tool} is not installed: apt-get install --no-install-recommends prometheus prometheus-alertmanager`,
+  ).toBeDefined();
+  const { status, stdout, stderr } = spawnSync(command!, args, {
+    encoding: 'utf8',
+    cwd: RULES_FOLDER,
+    timeout: 60_000,
+  });
+  return { status, text: stdout + stderr };
+}
+
+describe('the alert rules', () => {
+  it('fire and do not fire as their cases say', () => {
+    const { status, text } = run('promtool', 'test', 'rules', 'rules.test.yml');
+    expect(text).toContain('SUCCESS');
+    expect(status, text).toBe(0);
+  });
+
+  it('have a case for each alert', () => {
+    const cases = readFileSync(join(RULES_FOLDER, 'rules.test.yml'), 'utf8');
+    for (const { alert } of alertRules()) {
+      // Once with nothing, once with something.
+      const checks = cases.split('- eval_time').filter((check) => check.includes(`alertname="${alert}"`));
+      expect(
+        checks.some((check) => check.includes('exp_samples: []')),
+        alert,
+      ).toBe(true);
+      expect(
+        checks.some((check) => check.includes('value: 1')),
+        alert,
+      ).toBe(true);
+    }
+  });
+
+  it.each([
+    ['rules.yml', ['check', 'rules', 'rules.yml']],
+    ['prometheus.yml', ['check', 'config', 'prometheus.yml']],
+  ])('%s is what Prometheus accepts', (_, args) => {
+    const { status, text } = run('promtool', ...args);
+    expect(status, text).toBe(0);
+  });
+
+  it('say what, where, how bad, and which page to read', () => {
+    expect(alertRules().length).toBeGreaterThan(10);
+    for (const { alert, labels, annotations } of alertRules()) {
+      expect(alert).toMatch(/^Sluice[A-Z][A-Za-z]+$/);
+      expect(['critical', 'warning'], alert).toContain(labels.severity);
+      expect(annotations, alert).toEqual({
+        summary: expect.stringMatching(/\w+/),
+        description: expect.stringMatching(/\w+/),
+        runbook_url: `docs/runbooks/${alert}.md`,
+      });
+    }
+  });
+
+  it('name only metrics that the code has', () => {
+    const metrics = allMetrics();
+    expect(ruleMetrics().filter((name) => !metrics.has(name))).toEqual([]);
+  });
+
+  it('have one page each, and every page of an alert has its alert', () => {
+    const pages = readdirSync(RUNBOOKS).filter((name) => name.startsWith('Sluice'));
+    expect(pages.sort()).toEqual(
+      alertRules()
+        .map(({ alert }) => `${alert}.md`)
+        .sort(),
+    );
+    for (const page of pages) {
+      const text = readFileSync(join(RUNBOOKS, page), 'utf8');
+      for (const part of ['What it means', 'What users see', 'Look here', 'Do this', 'It is over when']) {
+        expect(text, page).toContain(`## ${part}\n`);
+      }
+    }
+  });
+});
+
+describe('the notifier', () => {
+  const template = readFileSync(join(RULES_FOLDER, 'alertmanager.yml'), 'utf8');
+
+  it('has no address in git, and the one given where Alertmanager wants it, whatever is in it', () => {
+    expect(template).not.toMatch(/https?:\/\//);
+    const url = 'https://hooks.example/a?b=$&c="1"';
+    expect(renderAlertmanager(template, url)).toContain(`url: ${JSON.stringify(url)}`);
+  });
+
+  it('is configured as Alertmanager accepts it', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-alertmanager-'));
+    try {
+      const file = join(folder, 'alertmanager.yml');
+      writeFileSync(file, renderAlertmanager(template, 'http://127.0.0.1:9/'));
+      const { status, text } = run('amtool', 'check-config', file);
+      expect(status, text).toBe(0);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('inhibits only alerts that there are', () => {
+    const names = new Set(alertRules().map(({ alert }) => alert));
+    const named = template.match(/\bSluice\w+/g) ?? [];
+    expect(named.filter((name) => name !== 'Sluice' && !names.has(name))).toEqual([]);
+  });
+});
+
+it('docs/metrics.md lists every metric as the code has it', () => {
+  const text = readFileSync(join(ROOT, 'docs/metrics.md'), 'utf8');
+  const rows = [...text.matchAll(/^\| `(sluice_\w+)` \| (\w+) \| ([^|]*) \|/gm)].map(
+    ([, name, type, labels]) => `${name} ${type} ${labels === '–' ? '' : labels}`,
+  );
+  const metrics = [...allMetrics().values()]
+    .filter(({ name }) => !isNodes(name))
+    .map(({ name, type, labelNames }) => `${name} ${type} ${labelNames.join(', ')}`);
+  expect(rows.sort()).toEqual(metrics.sort());
+});
