@@ -94,9 +94,9 @@ function wrap(client: Redis | Cluster): RedisClient {
         if (client.status === 'wait' || client.status === 'end') await client.connect();
         await client.ping();
       } catch (error) {
-        // A refused login is told by an event; the call itself only says that the connection was closed.
+        // A refused login or connection is told by an event; the call itself only says that the connection was closed.
         const told = redisError(lastError ?? error, 'connecting');
-        throw told.action === 'fatal' ? told : redisError(error, 'connecting');
+        throw told.code === 'REDIS_UNKNOWN' ? redisError(error, 'connecting') : told;
       }
     },
     async info(section) {

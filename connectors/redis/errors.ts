@@ -16,7 +16,7 @@ export const REDIS_REPLIES: Readonly<Record<string, Verdict>> = {
   LOADING: { action: 'retry', meaning: 'it is loading its data from disk' },
   BUSY: { action: 'retry', meaning: 'a script of another client is running for too long' },
   MASTERDOWN: { action: 'retry', meaning: 'the replica has lost its primary' },
-  MOVED: { action: 'retry', meaning: 'the slot is on another node; the slot map is being refreshed' },
+  MOVED: { action: 'retry', meaning: 'the slot is elsewhere; of a cluster name several nodes (SLUICE_REDIS_URL)' },
   ASK: { action: 'retry', meaning: 'the slot is on its way to another node' },
   TRYAGAIN: { action: 'retry', meaning: 'the slot is being moved' },
   CLUSTERDOWN: { action: 'retry', meaning: 'the cluster does not cover all slots' },
@@ -30,7 +30,16 @@ export const REDIS_REPLIES: Readonly<Record<string, Verdict>> = {
   NOAUTH: { action: 'fatal', meaning: 'a password is needed (SLUICE_REDIS_URL)' },
   WRONGPASS: { action: 'fatal', meaning: 'user or password is wrong (SLUICE_REDIS_URL)' },
   NOPERM: { action: 'fatal', meaning: 'the user may not run this command or touch this key (ACL)' },
+  DENIED: { action: 'fatal', meaning: 'it takes no clients from outside (protected mode)' },
   ERR: { action: 'fatal', meaning: 'the command was refused' },
+};
+
+/**
+ * Refusals that begin with ERR, as a wrong command does, and are none:
+ * https://redis.io/docs/latest/develop/reference/clients/#maximum-concurrent-connected-clients.
+ */
+const REDIS_REFUSALS: Readonly<Record<string, Verdict & { readonly text: RegExp }>> = {
+  MAXCLIENTS: { action: 'retry', meaning: 'maxclients is reached', text: /^ERR max number of clients/ },
 };
 
 /** Codes of Node's sockets (https://nodejs.org/api/errors.html#common-system-errors): the server is away, for now. */
@@ -69,7 +78,7 @@ export function redisError(cause: unknown, doing: string): SluiceError {
   const error = cause instanceof Error ? cause : new Error(String(cause));
   const reply = replyOf(error);
   if (reply !== undefined) {
-    const { action, meaning } = REDIS_REPLIES[reply]!;
+    const { action, meaning } = REDIS_REFUSALS[reply] ?? REDIS_REPLIES[reply]!;
     return new SluiceError(`Redis, ${doing}: ${meaning} (${error.message})`, {
       code: `REDIS_${reply}`,
       action,
@@ -90,6 +99,7 @@ export function redisError(cause: unknown, doing: string): SluiceError {
 function replyOf(error: Error): string | undefined {
   const wrapped = WRAPPED.exec(error.message)?.[1];
   if (wrapped !== undefined && Object.hasOwn(REDIS_REPLIES, wrapped)) return wrapped;
+  for (const [name, { text }] of Object.entries(REDIS_REFUSALS)) if (text.test(error.message)) return name;
   const [first = ''] = error.message.split(' ', 1);
   return Object.hasOwn(REDIS_REPLIES, first) ? first : undefined;
 }

@@ -1,8 +1,8 @@
 /** What the monitor (pipelines/operations/monitor/monitored.ts) is told of the engagement pipeline. */
 import { ENGAGEMENT_LEADERBOARDS } from './redis-boards.ts';
-import { CDC_EVENTS, CHANGES, DLQ, EVENTS_V1, LEADERBOARD_CHANGELOG, LEADERBOARDS } from './topics.ts';
+import { CDC_EVENTS, CHANGES, CLICKHOUSE_SINK, DLQ, EVENTS_V1, LEADERBOARD_CHANGELOG, LEADERBOARDS } from './topics.ts';
 
-const SINKS = { clickHouse: 'engagement.sink.clickhouse', redis: 'engagement.sink.redis' };
+const SINKS = { clickHouse: CLICKHOUSE_SINK, redis: 'engagement.sink.redis' };
 
 export function engagementMonitored({ mirrored }: { readonly mirrored: boolean }) {
   const workers = [

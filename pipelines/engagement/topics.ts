@@ -11,6 +11,9 @@ export const LEADERBOARDS = 'engagement.leaderboards';
 export const LEADERBOARD_CHANGELOG = 'engagement.leaderboard-store-changelog';
 export const DLQ = 'engagement.dlq';
 
+/** Consumer group of the ClickHouse sink: its process, the stage of its dead letters, and the `pipeline` of its progress. */
+export const CLICKHOUSE_SINK = 'engagement.sink.clickhouse';
+
 export function engagementTopics(partitions: number): readonly TopicSpec[] {
   return [
     { name: CDC_EVENTS, partitions, cleanup: 'delete', retentionMs: 7 * DAY_MS },

@@ -28,7 +28,7 @@ import { type ContentVersion, contentVersion, enrichStage } from './enrich.ts';
 import { leaderboardStage } from './leaderboard-stage.ts';
 import { ENGAGEMENT_LEADERBOARDS, mapLeaderboardRecord } from './redis-boards.ts';
 import { sourceClock } from './source-clock.ts';
-import { CDC_CONTENT, CDC_EVENTS, CHANGES, DLQ, EVENTS_V1, LEADERBOARDS } from './topics.ts';
+import { CDC_CONTENT, CDC_EVENTS, CHANGES, CLICKHOUSE_SINK, DLQ, EVENTS_V1, LEADERBOARDS } from './topics.ts';
 
 interface Environment {
   readonly config: Config;
@@ -120,7 +120,7 @@ async function leaderboard({ config, client, logger, registry }: Environment): P
 
 async function clickHouse({ config, client, logger, registry }: Environment): Promise<RunnableWorker> {
   const decoder = changeDecoder(registry);
-  const name = 'engagement.sink.clickhouse';
+  const name = CLICKHOUSE_SINK;
   return sinkWorker({
     definition: {
       name,
@@ -204,7 +204,7 @@ const GATHER_BYTES = 1 << 20;
 const WORKERS: Readonly<Record<string, (environment: Environment) => Promise<RunnableWorker>>> = {
   'engagement.enrich': enrich,
   'engagement.leaderboard': leaderboard,
-  'engagement.sink.clickhouse': clickHouse,
+  [CLICKHOUSE_SINK]: clickHouse,
   'engagement.sink.redis': redis,
   'engagement.mirror': mirror,
 };

@@ -62,13 +62,18 @@ export class WorkerScraper {
   /** The newest figures; null when the worker does not answer. */
   async figures(): Promise<WorkerFigures | null> {
     try {
-      const response = await fetch(`${this.#base}/metrics`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-      this.#last = figuresOf(await response.text(), Date.now(), this.#last);
+      this.#last = figuresOf(await this.page(), Date.now(), this.#last);
       return this.#last.figures;
     } catch {
       this.#last = undefined;
       return null;
     }
+  }
+
+  /** All metrics, as Prometheus reads them. */
+  async page(): Promise<string> {
+    const response = await fetch(`${this.#base}/metrics`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    return await response.text();
   }
 
   async ready(): Promise<{ readonly ok: boolean; readonly reason: string }> {

@@ -35,6 +35,8 @@ export interface PipelineOptions {
   /** Processes to start beside the workers. */
   readonly others?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** What the workers see otherwise than the scripts do, for instance a server behind a proxy. */
+  readonly workerEnv?: (env: NodeJS.ProcessEnv) => Promise<NodeJS.ProcessEnv>;
 }
 
 /** Starts everything. Sessions end quickly, so that a lost member is noticed soon. */
@@ -51,13 +53,14 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
   try {
     const signal = AbortSignal.timeout(SCRIPT_MS);
     await deploy({ env, signal, say: () => {}, warn: () => {} });
+    const workerEnv = { ...env, ...(await options.workerEnv?.(env)) };
     for (let instance = 0; instance < options.instances; instance++) {
       const folder = join(home, `instance-${instance}`);
       mkdirSync(join(folder, 'logs'), { recursive: true });
       const children = new Children({
         home: folder,
         // Each instance has its own folder of local stores, as on a machine of its own.
-        env: { ...env, SLUICE_STATE_DIR: join(folder, 'state') },
+        env: { ...workerEnv, SLUICE_STATE_DIR: join(folder, 'state') },
         metricsPort: await freePortBase(),
         workers: [...WORKERS, ...(options.others ?? [])],
         onChange: () => {},

@@ -1,13 +1,25 @@
-/** What the pipeline has put aside: which rows, in which state, and why. */
+/** What the pipeline and its ClickHouse sink have put aside: which rows, in which state, and why. */
 import { compileReader } from '../../../engine/avro/compile-reader.ts';
 import { FramedDecoder, type SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import { record } from '../../../engine/avro/projection.ts';
 import { SluiceError } from '../../../engine/errors.ts';
 import type { LogClient, LogRecord } from '../../../engine/log.ts';
 import { readToEnd } from '../../../engine/restore.ts';
+import type { Change } from '../../../schemas/engagement/change.ts';
 import { type EngagementChange, engagementChangeDecoder } from '../codec/cdc.ts';
-import { CDC_EVENTS, DLQ } from '../topics.ts';
+import { changeDecoder } from '../codec/change.ts';
+import { CDC_EVENTS, CHANGES, CLICKHOUSE_SINK, DLQ } from '../topics.ts';
 import type { Row } from './row.ts';
+
+/** The newest letters, by row. */
+export interface DeadLetters {
+  /** What never got into the pipeline: no sink has it. */
+  readonly pipeline: ReadonlyMap<bigint, Letter>;
+  /** What ClickHouse alone refused. */
+  readonly warehouse: ReadonlyMap<bigint, Letter>;
+}
+
+export const NO_LETTERS: DeadLetters = { pipeline: new Map(), warehouse: new Map() };
 
 /** The newest letter about a row. */
 export interface Letter {
@@ -25,31 +37,52 @@ const MAX_LETTERS = 200_000;
 const keyShape = record({ id: { from: 'id', read: 'bigint' } });
 
 /** Reads the whole topic. Throws RECONCILE_TOO_MANY_DEAD_LETTERS (fatal). */
-export async function readDeadLetters(client: LogClient, schemas: SchemaSource): Promise<ReadonlyMap<bigint, Letter>> {
-  const letters = new Map<bigint, Letter>();
+export async function readDeadLetters(client: LogClient, schemas: SchemaSource): Promise<DeadLetters> {
+  const pipeline = new Map<bigint, Letter>();
+  const warehouse = new Map<bigint, Letter>();
   const from = (await client.offsets(DLQ, [0], 'earliest')).get(0) ?? 0n;
   const end = (await client.offsets(DLQ, [0], 'lastStable')).get(0) ?? 0n;
   const values = engagementChangeDecoder(schemas);
+  const changes = changeDecoder(schemas);
   const keys = new FramedDecoder({ source: schemas, compile: (writer) => compileReader(writer, keyShape) });
   const reader = client.reader({ minBytes: 1, maxWaitMs: 200, maxBufferedBytes: 8 << 20 });
   try {
     await readToEnd(reader, { topic: DLQ, partition: 0, from, end }, async ({ records }) => {
-      const ours = records.filter((letter) => header(letter, 'sluice.topic') === CDC_EVENTS);
-      await values.prepare(ours.map(({ value }) => value));
-      await keys.prepare(ours.map(({ key }) => key));
-      for (const letter of ours) {
+      const captured = records.filter((letter) => header(letter, 'sluice.topic') === CDC_EVENTS);
+      const refused = records.filter((letter) => header(letter, 'sluice.topic') === CHANGES && isOfWarehouse(letter));
+      await values.prepare(captured.map(({ value }) => value));
+      await keys.prepare(captured.map(({ key }) => key));
+      await changes.prepare(refused.map(({ value }) => value));
+      for (const letter of captured) {
         const change = attempt(() => values.decode(letter.value ?? Buffer.alloc(0)));
         const id =
           change === null ? (attempt(() => keys.decode(letter.key ?? Buffer.alloc(0)))?.id ?? null) : idOf(change);
-        if (id === null) continue;
-        letters.set(id, { reason: header(letter, 'sluice.reason') ?? 'unknown', state: stateOf(change) });
-        if (letters.size > MAX_LETTERS) throw tooMany();
+        if (id !== null) pipeline.set(id, { reason: reasonOf(letter), state: stateOf(change) });
       }
+      for (const letter of refused) {
+        const change = attempt(() => changes.decode(letter.value ?? Buffer.alloc(0)));
+        const id = (change?.after ?? change?.before)?.event_id;
+        if (change === null || id === undefined) continue;
+        warehouse.set(id, { reason: reasonOf(letter), state: stateOfChange(change) });
+      }
+      if (pipeline.size + warehouse.size > MAX_LETTERS) throw tooMany();
     });
   } finally {
     await reader.close();
   }
-  return letters;
+  return { pipeline, warehouse };
+}
+
+/** The leaderboards read the same topic; what they put aside is not missing in ClickHouse. */
+function isOfWarehouse(letter: LogRecord): boolean {
+  return header(letter, 'sluice.stage') === CLICKHOUSE_SINK;
+}
+
+const reasonOf = (letter: LogRecord) => header(letter, 'sluice.reason') ?? 'unknown';
+
+function stateOfChange({ after }: Change): Letter['state'] {
+  if (after === null) return null;
+  return { contentId: after.content_id, eventMicros: after.event_ts, durationMs: after.duration_ms };
 }
 
 /** Whether what the letter would have made of the row is what Postgres holds: then a difference is explained. */

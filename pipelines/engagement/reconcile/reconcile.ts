@@ -8,9 +8,9 @@ import { type BoardReader, boardReader } from '../../../connectors/redis/reader.
 import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import { SluiceError } from '../../../engine/errors.ts';
 import type { LogClient } from '../../../engine/log.ts';
-import { CHANGES } from '../topics.ts';
+import { CHANGES, CLICKHOUSE_SINK } from '../topics.ts';
 import { type BoardWindow, compareWindow, WINDOW_NAMES } from './boards.ts';
-import { type Letter, readDeadLetters } from './dead-letters.ts';
+import { type DeadLetters, NO_LETTERS, readDeadLetters } from './dead-letters.ts';
 import { ExternalTopic } from './external.ts';
 import { ROLLUPS } from './period.ts';
 import { confirmed, Findings, type ReconcileReport, type SinkReport, unknownSink, verdictOf } from './report.ts';
@@ -82,7 +82,7 @@ async function attemptOnce(options: ReconcileOptions): Promise<{ report: Reconci
     };
     return await withSource(asked, async (source) => {
       const { position } = source;
-      const pipeline = options.pipeline ?? 'engagement.sink.clickhouse';
+      const pipeline = options.pipeline ?? CLICKHOUSE_SINK;
       const warehouse = new Warehouse(client, { pipeline, topic: CHANGES, position, since: options.since ?? null });
       await options.probe?.('snapshot');
       const run = new Run({ options, source, warehouse, reader, deadlineSeconds });
@@ -114,7 +114,7 @@ class Run {
   readonly #sinks: Record<string, SinkReport> = {};
   #partitions = 0;
   #written: ReadonlyMap<number, Progress> = new Map();
-  #letters: ReadonlyMap<bigint, Letter> = new Map();
+  #letters: DeadLetters = NO_LETTERS;
   #rangeSums: ReadonlyMap<bigint, RangeSum> = new Map();
   #explained: readonly ExplainedRow[] = [];
 
@@ -166,7 +166,8 @@ class Run {
       settle: this.#settling(before),
     };
     const found = await warehouse.rangeSums();
-    this.#explained = await compareRows({ ...this.#common(findings), source, warehouse, store, found });
+    const letters = [this.#letters.pipeline, this.#letters.warehouse];
+    this.#explained = await compareRows({ ...this.#common(findings), letters, source, warehouse, store, found });
     return this.#offsets(before);
   }
 
@@ -183,7 +184,9 @@ class Run {
     });
     await topic.read();
     await untilWarehouseWrote(warehouse, topic.changesEnd, deadline);
-    await compareRows({ ...this.#common(findings), source, warehouse, store: topic, found: topic.rangeSums() });
+    const letters = [this.#letters.pipeline];
+    const found = topic.rangeSums();
+    await compareRows({ ...this.#common(findings), letters, source, warehouse, store: topic, found });
     return Object.fromEntries([...topic.changesEnd].map(([partition, offset]) => [partition, String(offset)]));
   }
 
@@ -192,7 +195,7 @@ class Run {
     const deadline = this.#deadline();
     await reader.connect();
     const partitions = this.#partitions;
-    const explained = this.#explained;
+    const explained = this.#explained.filter(({ warehouseOnly }) => !warehouseOnly);
     const counted = await compareWindow(
       { source, warehouse, reader, partitions, explained, deadline, findings },
       window,
@@ -214,7 +217,7 @@ class Run {
   }
 
   #common(findings: Findings) {
-    return { expected: this.#rangeSums, letters: this.#letters, findings };
+    return { expected: this.#rangeSums, findings };
   }
 
   #offsets(progress: ReadonlyMap<number, Progress>): Readonly<Record<string, string>> {

@@ -22,6 +22,8 @@ export interface RowStore {
 export interface ExplainedRow {
   readonly postgres: Row | null;
   readonly pipeline: Row | null;
+  /** Only ClickHouse has it so: it refused what the others have taken. */
+  readonly warehouseOnly: boolean;
 }
 
 export interface RowComparison {
@@ -30,7 +32,8 @@ export interface RowComparison {
   readonly store: RowStore;
   readonly expected: ReadonlyMap<bigint, RangeSum>;
   readonly found: ReadonlyMap<bigint, RangeSum>;
-  readonly letters: ReadonlyMap<bigint, Letter>;
+  /** Of the pipeline, and of the store itself. */
+  readonly letters: readonly ReadonlyMap<bigint, Letter>[];
   readonly findings: Findings;
 }
 
@@ -106,18 +109,19 @@ export function unexplained(
 /** Records what dead letters do not explain, and returns what they do. */
 async function explain(comparison: RowComparison, ids: readonly bigint[]): Promise<readonly ExplainedRow[]> {
   const { source, store, letters, findings } = comparison;
-  const withLetter = ids.some((id) => letters.has(id));
+  const withLetter = ids.some((id) => letters.some((of) => of.has(id)));
   const shown = withLetter || findings.room > 0;
   const postgres = shown ? await source.rows(ids) : new Map<bigint, Row>();
   const sink = shown ? await store.rows(ids) : new Map<bigint, Row | 'held'>();
   const explained: ExplainedRow[] = [];
   for (const id of ids) {
-    const letter = letters.get(id);
     const row = postgres.get(id);
     const held = sink.get(id);
-    if (letter !== undefined && explains(letter, row)) {
-      findings.isDeadLettered(String(id), letter.reason);
-      explained.push({ postgres: row ?? null, pipeline: held === undefined || held === 'held' ? null : held });
+    const by = letters.findIndex((of) => of.has(id) && explains(of.get(id)!, row));
+    if (by !== -1) {
+      findings.isDeadLettered(String(id), letters[by]!.get(id)!.reason);
+      const pipeline = held === undefined || held === 'held' ? null : held;
+      explained.push({ postgres: row ?? null, pipeline, warehouseOnly: by > 0 });
       continue;
     }
     findings.differs({

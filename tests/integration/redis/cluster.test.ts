@@ -78,6 +78,22 @@ describe('redis cluster', { timeout: 60_000 }, () => {
     }
   });
 
+  it('is not written by a client that was told of one node only, which says what to do', async () => {
+    const options = { leaderboards: ENGAGEMENT_LEADERBOARDS, map: mapLeaderboardRecord, partitions: 2 };
+    const alone = redisSink({ name: 'redis', redis: { url: nodes[0]!.url }, ...options });
+    try {
+      await alone.connect();
+      const at = { topic: 'engagement.leaderboards', partition: 0, generation: 1 };
+      await expect(alone.position(at)).rejects.toMatchObject({
+        code: 'REDIS_MOVED',
+        action: 'retry',
+        message: expect.stringContaining('SLUICE_REDIS_URL'),
+      });
+    } finally {
+      await alone.close();
+    }
+  });
+
   it('finds the data again after it was lost on one node', async () => {
     const log = new TestLog(0);
     log.batch(entry('b', 2), stamp(0, 1, 1n), entry('c', 5), stamp(0, 2, 2n), stamp(0, 3, 3n), stamp(0, 4, 4n));

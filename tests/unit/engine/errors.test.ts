@@ -51,6 +51,9 @@ function tablesOf(connector: string): Table[] {
   }));
 }
 
+/** Redis says these in words. */
+const REFUSALS: Readonly<Record<string, string>> = { MAXCLIENTS: 'ERR max number of clients reached' };
+
 /** An error of the vendor for one row. */
 const coded = (code: string) => Object.assign(new Error('vendor'), { code });
 const answers: Readonly<Record<string, (row: Row) => SluiceError>> = {
@@ -62,7 +65,8 @@ const answers: Readonly<Record<string, (row: Row) => SluiceError>> = {
   debezium: ({ key }) => connectStatusError(Number(key), 'm', 'x'),
   kafka: ({ key }) => kafkaError(Object.assign(new Error('m'), { type: key }), 'x'),
   postgres: ({ table, key }) => postgresError(coded(table === 'BY_CLASS' ? `${key}ZZZ` : key), 'x'),
-  redis: ({ key }) => redisError(new Error(`${key} said the server`), 'x'),
+  redis: ({ table, key }) =>
+    redisError(new Error(table === 'REDIS_REFUSALS' ? REFUSALS[key] : `${key} said the server`), 'x'),
   registry: ({ table, key }) =>
     answerError(
       'x',

@@ -14,6 +14,10 @@ export class ManualGroup implements Membership {
     return this.#ended.promise;
   }
 
+  get joined(): boolean {
+    return this.#handlers !== null;
+  }
+
   assign(assignment: Assignment): void {
     this.#handlers!.assigned(assignment);
   }
