@@ -53,8 +53,9 @@ export class VersionedRows<V> {
     this.#changes.push({ key: row.key, version });
   }
 
-  newest(key: string): TableVersion<V> | undefined {
-    return this.#versions.get(key)?.at(-1);
+  /** All versions of a key, in the order in which they were committed; empty when it was never seen. */
+  versionsOf(key: string): readonly TableVersion<V>[] {
+    return this.#versions.get(key) ?? [];
   }
 
   asOf(key: string, lsn: bigint): TableVersion<V> | undefined {

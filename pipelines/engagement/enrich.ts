@@ -4,8 +4,8 @@
  * Invariants:
  *  - The row store is the sum of what was emitted: for each row, Σ after − Σ before = what the store holds. A re-delivered row
  *    that says what the store holds already emits nothing.
- *  - An event is enriched with its content as of its LSN and then, if the content has moved on, corrected at once: so every row
- *    behind the walk's cursor, and every row written since, is enriched with the newest version.
+ *  - An event is enriched with its content as of its LSN and then, if the content has moved on, corrected at once, version by
+ *    version (content-path.ts): so every row behind the walk's cursor, and every row written since, has the newest one.
  *  - A mark is emitted only when the corrections of all contents committed before it are.
  *  - What a command wrote (operations/operator-record.ts) never undoes a later change of its row.
  */
@@ -16,7 +16,7 @@ import { SluiceError } from '../../engine/errors.ts';
 import type { LogRecord } from '../../engine/log.ts';
 import type { ClockReading } from '../../engine/source-clock.ts';
 import type { Emit, StageProcessor, ViewStage } from '../../engine/stage.ts';
-import type { TableVersion, VersionedRows } from '../../engine/versioned-table.ts';
+import type { VersionedRows } from '../../engine/versioned-table.ts';
 import type { ViewStore } from '../../engine/view-store.ts';
 import type { ChangeKind } from '../../schemas/engagement/change.ts';
 import type { OperatorGuard } from '../operations/operator-guard.ts';
@@ -24,7 +24,6 @@ import { type OperatorRecord, operatorRecord } from '../operations/operator-reco
 import type { EngagementChange, RawEvent } from './codec/cdc.ts';
 import { type ChangeParts, encodeChange } from './codec/change.ts';
 import {
-  type ContentPart,
   correctableEvent,
   encodeContentPart,
   encodeCorrectedEvent,
@@ -32,17 +31,10 @@ import {
   sameContribution,
 } from './codec/event.ts';
 import { encodeKey, encodeRowKey } from './codec/key.ts';
+import { type ContentVersion, type ContentVersions, nextVersion, versionOf } from './content-path.ts';
 import { formatProgress, parseProgress, type WalkCursor } from './correction-cursor.ts';
 import { engagementPctBp, validateEvent } from './semantics.ts';
 import { CDC_EVENTS, CHANGES, DLQ, EVENTS_V1 } from './topics.ts';
-
-/** A version of a content: its fields in Avro, and the change that made it. */
-export interface ContentVersion {
-  readonly part: ContentPart;
-  readonly lengthSeconds: number | null;
-  readonly xid: bigint;
-  readonly commitTsMs: number;
-}
 
 /** Makes a version; equal `part`s are the same content. */
 export function contentVersion(
@@ -190,14 +182,16 @@ class Enrich implements StageProcessor {
     const after = this.#cursor.offset === version.offset ? this.#cursor.after : null;
     this.#writer.reset();
     const prefix = Buffer.from(contentPrefix(this.#writer, ids.key, contentId));
-    const newest = contents.newest(contentId)!;
+    const versions = contents.versionsOf(contentId);
+    const to = versions.indexOf(version);
     const entries = this.#store.scan(prefix, after, limit);
     for (const { key } of entries) {
       this.#writer.reset();
-      this.#timestampMs = newest.value.commitTsMs;
+      this.#timestampMs = version.value.commitTsMs;
       // Not the scanned value: a content that changed twice is walked twice in one piece, and the scan sees only what is committed.
-      const stored = this.#store.get(key)!;
-      this.#correct(key, stored.subarray(FRAME_BYTES), { ...newest.value, lsn: newest.lsn });
+      const body = this.#store.get(key)!.subarray(FRAME_BYTES);
+      const from = versionOf(versions, body, correctableEvent(body));
+      if (from < to) this.#move(key, body, versions, { from, to });
     }
     this.#cursor =
       entries.length < limit
@@ -219,15 +213,17 @@ class Enrich implements StageProcessor {
   #remove(change: EngagementChange, force: boolean): void {
     const row = rowOf(change, change.before);
     const key = encodeRowKey(this.#writer, this.#options.ids.key, row, change.bytes);
-    this.#takeOff(change, key);
     if (force) this.#store.put(key, null, this.#timestampMs);
+    else this.#takeOff(change, key, row);
   }
 
   /** The row counts no more. Nothing if it never did, or not since it was dead-lettered or deleted. */
-  #takeOff(change: EngagementChange, key: Buffer): void {
-    const stored = this.#store.get(key);
+  #takeOff(change: EngagementChange, key: Buffer, { contentId }: RawEvent): void {
+    const stored = this.#store.get(key)?.subarray(FRAME_BYTES);
     if (stored === undefined) return;
-    this.#emitChange('delete', key, { ...sourceOf(change), before: stored.subarray(FRAME_BYTES), after: null });
+    const source = sourceOf(change);
+    const before = this.#asOf(key, stored, contentId, source);
+    this.#emitChange('delete', key, { ...source, before, after: null });
     this.#store.put(key, null, this.#timestampMs);
   }
 
@@ -236,35 +232,35 @@ class Enrich implements StageProcessor {
     const row = rowOf(change, change.after);
     const key = encodeRowKey(this.#writer, ids.key, row, change.bytes);
     const source = sourceOf(change);
-    let version: TableVersion<ContentVersion>;
+    const versions = contents.versionsOf(row.contentId);
     try {
       validateEvent(row, change.commitTsMs);
-      version = this.#versionOf(row, source.lsn);
+      if (versions.length === 0) throw unknownContent(row);
     } catch (error) {
       // A row that has gone bad: what it was when it was good is in Postgres no more, so it may not count on.
-      this.#takeOff(change, key);
+      this.#takeOff(change, key, row);
       throw error;
     }
+    const from = versions.indexOf(contents.asOf(row.contentId, source.lsn)!);
+    const to = policy === 'correct' ? versions.length - 1 : from;
     const stored = this.#store.get(key)?.subarray(FRAME_BYTES);
-    const first = this.#encode(row, change.bytes, version.value, source);
-    const newest = policy === 'correct' ? contents.newest(row.contentId)! : version;
+    const first = this.#encode(row, change.bytes, versions[from]!.value, source);
     if (stored !== undefined && sameRow(stored, first)) {
       if (force) this.#store.put(key, frame(this.#writer, ids.event, stored), this.#timestampMs);
       // Delivered again: the row has not changed, at most its content has.
-      if (policy === 'correct') this.#correct(key, stored, { ...newest.value, lsn: newest.lsn });
+      if (policy === 'keep') return;
+      this.#move(key, stored, versions, { from: versionOf(versions, stored, correctableEvent(stored)), to });
       return;
     }
-    this.#replace(stored === undefined ? 'insert' : 'update', key, { ...source, before: stored ?? null, after: first });
-    if (newest !== version) this.#correct(key, first, { ...newest.value, lsn: newest.lsn });
-  }
-
-  #versionOf(row: RawEvent, lsn: bigint): TableVersion<ContentVersion> {
-    const version = this.#options.contents.asOf(row.contentId, lsn);
-    if (version !== undefined) return version;
-    throw new SluiceError(`Content ${row.contentId} of event ${row.id} was never seen`, {
-      code: 'UNKNOWN_CONTENT',
-      action: 'dead-letter',
-    });
+    if (force) {
+      // The log says so already: what others read of it was lost, and this store with it, which is restored from there.
+      this.#store.put(key, frame(this.#writer, ids.event, first), this.#timestampMs);
+      this.#move(key, first, versions, { from, to });
+      return;
+    }
+    const before = stored === undefined ? null : this.#asOf(key, stored, row.contentId, source);
+    this.#replace(before === null ? 'insert' : 'update', key, { ...source, before, after: first });
+    this.#move(key, first, versions, { from, to });
   }
 
   #encode(
@@ -279,16 +275,37 @@ class Enrich implements StageProcessor {
     return this.#writer.take();
   }
 
-  /** Gives a row another version of its content; nothing if that makes no difference. */
-  #correct(key: Buffer, body: Buffer, version: ContentVersion & Source): void {
-    const event = correctableEvent(body);
-    const pctBp = engagementPctBp(event.durationMs, version.lengthSeconds);
-    const { lsn, xid, commitTsMs, part: content } = version;
+  /** The row with its content as of a position: the change at that position is to cross no version. */
+  #asOf(key: Buffer, body: Buffer, contentId: string, { lsn }: Source): Buffer {
+    const { contents, policy } = this.#options;
+    const versions = contents.versionsOf(contentId);
+    if (policy === 'keep' || versions.length < 2) return body;
+    const from = versionOf(versions, body, correctableEvent(body));
+    return this.#move(key, body, versions, { from, to: versions.indexOf(contents.asOf(contentId, lsn)!) });
+  }
+
+  /** Gives a row another version of its content, over all between them. Returns what it is then. */
+  #move(key: Buffer, body: Buffer, versions: ContentVersions, { from, to }: { from: number; to: number }): Buffer {
+    let moved = body;
+    for (let at = from; at !== to; ) {
+      const { next, crossed } = nextVersion(versions, { from: at, to });
+      const { lsn, value } = versions[crossed]!;
+      moved = this.#correct(key, moved, versions[next]!.value, { lsn, xid: value.xid, commitTsMs: value.commitTsMs });
+      at = next;
+    }
+    return moved;
+  }
+
+  #correct(key: Buffer, before: Buffer, content: ContentVersion, source: Source): Buffer {
+    const event = correctableEvent(before);
+    const pctBp = engagementPctBp(event.durationMs, content.lengthSeconds);
+    const { lsn, commitTsMs } = source;
     this.#writer.begin();
-    encodeCorrectedEvent(this.#writer, body, event, { content, pctBp, lsn, commitTsMs });
+    encodeCorrectedEvent(this.#writer, before, event, { content: content.part, pctBp, lsn, commitTsMs });
     const after = this.#writer.take();
-    if (sameContribution(body, after)) return;
-    this.#replace('correct', key, { lsn, xid, commitTsMs, before: body, after });
+    if (sameContribution(before, after)) return before;
+    this.#replace('correct', key, { ...source, before, after });
+    return after;
   }
 
   #replace(kind: ChangeKind, key: Buffer, change: Omit<ChangeParts, 'kind'> & { readonly after: Buffer }): void {
@@ -300,6 +317,13 @@ class Enrich implements StageProcessor {
     const value = encodeChange(this.#writer, this.#options.ids.change, { kind, ...change });
     this.#emit(CHANGES, key, value, this.#timestampMs);
   }
+}
+
+function unknownContent({ id, contentId }: RawEvent): SluiceError {
+  return new SluiceError(`Content ${contentId} of event ${id} was never seen`, {
+    code: 'UNKNOWN_CONTENT',
+    action: 'dead-letter',
+  });
 }
 
 function rowOf(change: EngagementChange, row: RawEvent | null): RawEvent {

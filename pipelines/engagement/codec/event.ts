@@ -102,6 +102,19 @@ export function correctableEvent(body: Buffer): CorrectableEvent {
   return readCorrectable(body, 0, body.length);
 }
 
+const readSourceLsn = compileReader(schema, record({ lsn: { from: 'source_lsn', read: 'bigint' } }));
+
+/** Position of the change that an event's body comes from. */
+export function sourceLsn(body: Buffer): bigint {
+  return readSourceLsn(body, 0, body.length).lsn;
+}
+
+/** Whether an event's body has a content's fields. */
+export function hasContent(body: Buffer, { slugAt }: CorrectableEvent, content: ContentPart): boolean {
+  const end = slugAt.start + content.length;
+  return end <= body.length && body.compare(content, 0, content.length, slugAt.start, end) === 0;
+}
+
 /** Writes the same event with another content's fields. `body` is what `event` was read from. */
 export function encodeCorrectedEvent(
   writer: ByteWriter,

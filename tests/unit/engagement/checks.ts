@@ -7,7 +7,7 @@ import type { MemoryLog } from '../../support/memory-log.ts';
 import { changesOf, presentOf } from './harness.ts';
 import { contribution, expected, join, keyOf, type Policy, pctBp } from './model.ts';
 import { type ContentFields, contentIdOf } from './rows.ts';
-import type { Source } from './source.ts';
+import type { ContentVersion, Source } from './source.ts';
 
 interface Checked {
   readonly log: MemoryLog;
@@ -56,6 +56,58 @@ export async function checkPartition(checked: Checked): Promise<void> {
   expect(marks).toEqual([...new Set(marks)].sort((a, b) => (a < b ? -1 : 1)));
   expect(marks.at(-1)).toBe(source.beats.at(-1)!.lsn);
   checkLetters(checked);
+  if (policy === 'correct') checkPositions(changes, checked);
+}
+
+/** Versions of contents that are older than the newest by more may be crossed in one step. */
+const DISTINCT_MS = 3_600_000;
+
+/**
+ * The contract that reconcile counts on: as of any recent transaction, the signed sum of the changes that a snapshot sees is what Postgres
+ * said, each row with its content.
+ */
+function checkPositions(changes: readonly { readonly change: Change }[], { source, partition }: Checked): void {
+  const captured = source.captured[partition]!;
+  const newest = Math.max(...source.versions.flat().map(({ commitTsMs }) => commitTsMs));
+  const recent = changes.filter(({ change }) => change.commit_ts >= newest - DISTINCT_MS);
+  // A row that a snapshot read has no transaction, so it counts from the beginning: before it was read nobody can say.
+  const reads = changes.filter(({ change }) => change.xid === 0n && !['correct', 'mark'].includes(change.kind));
+  const read = reads.at(-1)?.change.lsn ?? 0n;
+  const first = captured.findLast(({ lsn, xid }) => lsn <= read && xid !== 0n)?.xid ?? 0n;
+  for (const at of new Set(recent.map(({ change }) => change.xid).filter((xid) => xid !== 0n && xid >= first))) {
+    const sum = new Map<string, number>();
+    const count = (event: EngagementEvent | null, sign: number) => {
+      if (event === null) return;
+      const text = JSON.stringify(Object.values(contribution(event)).map(String));
+      const left = (sum.get(text) ?? 0) + sign;
+      if (left === 0) sum.delete(text);
+      else sum.set(text, left);
+    };
+    for (const { change } of changes) {
+      if (change.xid > at) continue;
+      count(change.before, -1);
+      count(change.after, 1);
+    }
+    const later = captured.findIndex(({ xid }) => xid > at);
+    for (const { row, event } of expected(source, partition, later < 0 ? undefined : later).counted.values()) {
+      count(
+        join(row, newestIn(source.versions[row.content]!, at), {
+          lsn: event.source_lsn,
+          commitTsMs: event.source_commit_ts,
+        }),
+        -1,
+      );
+    }
+    expect([...sum]).toEqual([]);
+  }
+}
+
+/** The newest version of a content that a transaction sees. What only says the same again is none. */
+function newestIn(versions: readonly ContentVersion[], xid: bigint): ContentVersion {
+  const distinct = versions.filter(
+    (version, index) => JSON.stringify(version.fields) !== JSON.stringify(versions[index - 1]?.fields),
+  );
+  return distinct.findLast((version) => version.xid <= xid)!;
 }
 
 /** Each `before` is the `after` before it; the kind says which of them are there. */
@@ -73,12 +125,19 @@ function add(change: Change, key: string | null, sum: Present): void {
   }
 }
 
-/** A correction is made by a change of the content, makes a difference, and touches nothing of the row. */
+/**
+ * A correction crosses the border between two versions of the content, either way, in the position of the later one, makes a difference,
+ * and touches nothing of the row.
+ */
 function checkCorrection({ before, after, lsn, xid, commit_ts }: Change, { source, policy }: Checked): void {
   expect(policy).toBe('correct');
   const content = source.versions.findIndex((_, index) => contentIdOf(index) === after!.content_id);
   const block = { lsn, xid, commitTsMs: commit_ts };
-  expect(source.versions[content]).toContainEqual({ ...block, fields: contentFieldsOf(after!) });
+  const crossed = source.versions[content]!.findLastIndex((version) => version.lsn === lsn && version.xid === xid);
+  const { fields: _, ...found } = source.versions[content]![crossed]!;
+  expect(found).toEqual(block);
+  const reached = source.versions[content]!.slice(0, crossed + 1).map(({ fields }) => fields);
+  expect(reached).toContainEqual(contentFieldsOf(after!));
   expect(after!.engagement_pct_bp).toBe(pctBp(after!.duration_ms, after!.content_length_seconds));
   expect(contribution(after!)).not.toEqual(contribution(before!));
   expect(ownFields(after!)).toEqual(ownFields(before!));

@@ -110,21 +110,57 @@ describe("the walk over a changed content's rows", () => {
   });
 
   it.each([WALK_ROWS, 1_000])(
-    'corrects a row once for a content that changed twice, in pieces of %i',
+    'corrects a row to each version of a content that changed twice, in pieces of %i',
     async (walkRows) => {
       source.apply(edit(content(30)));
       source.apply(edit(content(null, 'Two')));
       await run([heartbeat], { walkRows });
-      expect(await corrections()).toHaveLength(ROWS);
+      expect(await corrections()).toHaveLength(2 * ROWS);
       await checkPartition({ log, source, partition, policy });
     },
   );
 
-  it('corrects nothing for a content that has come back to what it was', async () => {
+  it('corrects rows of a content that has come back to what it was there and back', async () => {
     source.apply(edit(content(30)));
     source.apply(edit(content(60)));
     await run([heartbeat]);
-    expect(await corrections()).toEqual([]);
+    const lengths = (await corrections()).map(({ change }) => change.after!.content_length_seconds);
+    expect(lengths.filter((length) => length === 30)).toHaveLength(ROWS);
+    expect(lengths.filter((length) => length === 60)).toHaveLength(ROWS);
+    await checkPartition({ log, source, partition, policy });
+  });
+
+  it('crosses versions that nobody asks for any more in one step', async () => {
+    source.apply(write(ROWS));
+    for (const length of [10, 20, 30]) source.apply(edit(content(length)));
+    source.apply({ do: { op: 'edit', content: 0, fields: content(40) }, together: false, waitMs: 3_600_001 });
+    await run([heartbeat]);
+    const lengths = (await changesOf(log, partition))
+      .filter(({ change }) => change.kind === 'correct' && change.after!.event_id === BigInt(ROWS) + 2n ** 60n)
+      .map(({ change }) => change.after!.content_length_seconds);
+    expect(lengths).toEqual([30, 40]);
+    await checkPartition({ log, source, partition, policy });
+  });
+
+  it('takes a row back to the version that an older change saw, and forth again', async () => {
+    const shorter = { ...fields, durationMs: 3_000 };
+    source.apply(alone({ op: 'write', id: 0, content: 0, fields: shorter }));
+    source.apply(edit(content(30)));
+    source.apply(edit(content(20)));
+    // The walk comes first: the table knows of the edits before the stage reads what was written before them.
+    await run([heartbeat], { walkRows: 1_000 });
+    const ofRow = (await changesOf(log, partition)).filter(({ change }) => change.after?.event_id === 0n);
+    expect(ofRow.map(({ change: { kind, after } }) => [kind, after!.content_length_seconds])).toEqual([
+      ['insert', 60],
+      ['correct', 30],
+      ['correct', 20],
+      ['correct', 30],
+      ['correct', 60],
+      ['update', 60],
+      ['correct', 30],
+      ['correct', 20],
+    ]);
+    await checkPartition({ log, source, partition, policy });
   });
 
   it('begins at the first change when the offset was reset by hand', async () => {

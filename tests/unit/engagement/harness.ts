@@ -13,7 +13,8 @@ import { contentChangeDecoder, engagementChangeDecoder } from '../../../pipeline
 import { changeDecoder } from '../../../pipelines/engagement/codec/change.ts';
 import { eventDecoder } from '../../../pipelines/engagement/codec/event.ts';
 import { keyDecoder } from '../../../pipelines/engagement/codec/key.ts';
-import { type ContentVersion, contentVersion, enrichStage } from '../../../pipelines/engagement/enrich.ts';
+import type { ContentVersion } from '../../../pipelines/engagement/content-path.ts';
+import { contentVersion, enrichStage } from '../../../pipelines/engagement/enrich.ts';
 import { CDC_CONTENT, CDC_EVENTS, CHANGES, EVENTS_V1 } from '../../../pipelines/engagement/topics.ts';
 import { OperatorGuard } from '../../../pipelines/operations/operator-guard.ts';
 import { type Change, changeSchema } from '../../../schemas/engagement/change.ts';
@@ -129,6 +130,8 @@ class Drive {
       await this.#task.run();
       return true;
     } catch (error) {
+      // Stopped while it was opening: the end of the history is there already.
+      if (error instanceof SluiceError && error.code === 'STOPPED') return true;
       if (error instanceof SluiceError && ['CRASH', 'INJECTED', 'COMMIT_UNKNOWN'].includes(error.code)) return false;
       throw error;
     }

@@ -24,7 +24,7 @@ describe('versioned rows', () => {
       });
       for (const key of ['a', 'b', 'c', 'd']) {
         const versions = kept.filter((one) => one.key === key);
-        expect(table.newest(key)?.offset).toBe(versions.at(-1)?.offset);
+        expect(table.versionsOf(key).at(-1)?.offset).toBe(versions.at(-1)?.offset);
         for (let lsn = -1n; lsn <= 13n; lsn++) {
           const expected = versions.findLast((version) => version.lsn <= lsn) ?? versions[0];
           expect(table.asOf(key, lsn)?.offset).toBe(expected?.offset);
@@ -49,7 +49,7 @@ describe('versioned rows', () => {
     const table = new VersionedRows<string>(same);
     table.apply({ key: 'a', lsn: 1n, value: 'x' }, 0n);
     table.apply({ key: 'a', lsn: 9n, value: 'x' }, 1n);
-    expect(table.newest('a')).toEqual({ lsn: 1n, offset: 0n, value: 'x' });
+    expect(table.versionsOf('a').at(-1)).toEqual({ lsn: 1n, offset: 0n, value: 'x' });
     expect(table.changeFrom(0n)).toBeUndefined();
   });
 });
@@ -109,12 +109,12 @@ describe('a versioned table', () => {
     let changes = 0;
     table.onChange(() => changes++);
     await table.start();
-    expect([table.rows.newest('a')?.value, table.rows.newest('b')?.value]).toEqual(['2', '1']);
+    expect([table.rows.versionsOf('a').at(-1)?.value, table.rows.versionsOf('b').at(-1)?.value]).toEqual(['2', '1']);
     expect(table.position).toBe(4n);
     const before = changes;
     put(log, 'a', '3');
     await table.barrier();
-    expect(table.rows.newest('a')?.value).toBe('3');
+    expect(table.rows.versionsOf('a').at(-1)?.value).toBe('3');
     expect(table.rows.asOf('a', 2n)?.value).toBe('2');
     await expect.poll(() => changes).toBeGreaterThan(before);
   });
@@ -134,7 +134,7 @@ describe('a versioned table', () => {
     expect(passed).toBe(false);
     await end();
     await barrier;
-    expect(table.rows.newest('a')?.value).toBe('2');
+    expect(table.rows.versionsOf('a').at(-1)?.value).toBe('2');
   });
 
   it('gives up at the barrier after half a minute, and can be started again without reading anything twice', async () => {
@@ -150,7 +150,7 @@ describe('a versioned table', () => {
     await end();
     await table.start();
     await vi.advanceTimersByTimeAsync(2_000);
-    expect(table.rows.newest('a')).toEqual({ lsn: 1n, offset: 1n, value: '2' });
+    expect(table.rows.versionsOf('a').at(-1)).toEqual({ lsn: 1n, offset: 1n, value: '2' });
     expect(table.rows.changeFrom(2n)).toBeUndefined();
   });
 
