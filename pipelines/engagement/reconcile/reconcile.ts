@@ -49,7 +49,7 @@ export interface ReconcileOptions {
   readonly probe?: (step: ReconcileStep) => Promise<void>;
 }
 
-/** A correction may leap over the snapshot (docs/reconcile.md): then another snapshot decides. */
+/** While contents are edited the log may not lead back exactly (docs/reconcile.md): then another snapshot decides. */
 const ATTEMPTS = 3;
 
 /** Compares everything. Never throws because of a server: what could not be compared is `unknown`, with the reason. */

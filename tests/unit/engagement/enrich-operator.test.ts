@@ -60,6 +60,31 @@ it('publishes the present state again when forced to, without a change', async (
   expect(await rows()).toHaveLength(1);
 });
 
+it('publishes a row that the restored store has lost without counting it again', async () => {
+  await run(write, heartbeat);
+  const [published] = log.records(EVENTS_V1, 0);
+  log.append(EVENTS_V1, 0, { key: published!.key, value: null });
+  dir = join(dir, 'another');
+  repair(true);
+  await run(heartbeat);
+  expect(log.records(EVENTS_V1, 0).at(-1)!.value).toEqual(published!.value);
+  expect((await rows()).map(({ change }) => change.kind)).toEqual(['insert']);
+  await run(step({ op: 'delete', id: 0 }), heartbeat);
+  expect((await rows()).map(({ change }) => change.kind)).toEqual(['insert', 'delete']);
+});
+
+it('takes a stray record back that the restored store believes in, without taking it off', async () => {
+  await run(write, heartbeat);
+  const [published] = log.records(EVENTS_V1, 0);
+  await run(step({ op: 'delete', id: 0 }), heartbeat);
+  log.append(EVENTS_V1, 0, { key: published!.key, value: published!.value });
+  dir = join(dir, 'another');
+  repair(true);
+  await run(heartbeat);
+  expect(log.records(EVENTS_V1, 0).at(-1)!.value).toBeNull();
+  expect((await rows()).map(({ change }) => change.kind)).toEqual(['insert', 'delete']);
+});
+
 it('publishes the tombstone of a row that is gone again when forced to', async () => {
   await run(write, heartbeat);
   await run(step({ op: 'delete', id: 0 }), heartbeat);
