@@ -24,6 +24,7 @@ import { CAPTURED_TABLES } from '../../../pipelines/capture.ts';
 import { loadConfig } from '../../../pipelines/config.ts';
 import { CDC_CONTENT, CDC_EVENTS } from '../../../pipelines/engagement/topics.ts';
 import { CDC_HEARTBEAT } from '../../../pipelines/operations/topics.ts';
+import { allTopics } from '../../../pipelines/topics.ts';
 import { freePortBase } from '../../support/ports.ts';
 import { CdcReader, type CdcRecord } from './cdc.ts';
 
@@ -107,11 +108,10 @@ beforeAll(async () => {
     ],
   );
   const kafkaOptions = { brokers: config.SLUICE_KAFKA_BROKERS, clientId: 'test' };
-  await createTopics({ ...kafkaOptions, replication: 1 }, [
-    { name: CDC_EVENTS, partitions: PARTITIONS, config: {} },
-    { name: CDC_CONTENT, partitions: 1, config: {} },
-    { name: CDC_HEARTBEAT, partitions: 1, config: {} },
-  ]);
+  await createTopics(
+    { ...kafkaOptions, replication: 1 },
+    allTopics(PARTITIONS).map(({ name, partitions }) => ({ name, partitions, config: {} })),
+  );
   kafka = new KafkaClient(kafkaOptions);
   api = new ConnectApi(config.SLUICE_CONNECT_URL);
   cdc = new CdcReader(kafka, config.SLUICE_REGISTRY_URL);

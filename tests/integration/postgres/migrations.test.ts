@@ -1,4 +1,4 @@
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -74,22 +74,24 @@ describe('migrations', () => {
   it('leave nothing of a file that fails, and say which one', async () => {
     const url = await server.createDatabase('failing');
     const directory = await copyOfSql();
-    await writeFile(join(directory, '0004_bad.sql'), 'CREATE TABLE half_way (id int); SELECT 1/0;');
+    const before = (await readdir(directory)).filter((name) => name.endsWith('.sql')).length;
+    const bad = `${String(before + 1).padStart(4, '0')}_bad.sql`;
+    await writeFile(join(directory, bad), 'CREATE TABLE half_way (id int); SELECT 1/0;');
     await expect(migratePostgres({ url, directory })).rejects.toMatchObject({
       code: 'MIGRATION_FAILED',
-      message: expect.stringContaining('0004_bad.sql'),
+      message: expect.stringContaining(bad),
     });
     const state = await pool(url).query(
       `SELECT to_regclass('half_way') IS NULL AS gone, (SELECT max(version) FROM sluice_migrations) AS version`,
     );
-    expect(state.rows).toEqual([{ gone: true, version: 3 }]);
-    await writeFile(join(directory, '0004_bad.sql'), 'CREATE TABLE whole (id int)');
-    expect((await migratePostgres({ url, directory })).applied).toEqual(['0004_bad.sql']);
+    expect(state.rows).toEqual([{ gone: true, version: before }]);
+    await writeFile(join(directory, bad), 'CREATE TABLE whole (id int)');
+    expect((await migratePostgres({ url, directory })).applied).toEqual([bad]);
   });
 
   it('refuse a gap in the numbers before touching the database', async () => {
     const directory = await copyOfSql();
-    await writeFile(join(directory, '0009_far.sql'), 'SELECT 1');
+    await writeFile(join(directory, '0099_far.sql'), 'SELECT 1');
     await expect(migratePostgres({ url: server.url('postgres'), directory })).rejects.toMatchObject({
       code: 'MIGRATION_FILES',
     });
@@ -97,7 +99,7 @@ describe('migrations', () => {
 });
 
 describe('the publication', () => {
-  it('holds exactly the captured tables, with full before images of the two that count', async () => {
+  it('holds exactly the captured tables, with full before images of those that count', async () => {
     const tables = await pool(server.url('rights')).query(
       `SELECT c.relname AS name, c.relreplident AS identity FROM pg_publication_rel r JOIN pg_class c ON c.oid = r.prrelid
        JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = 'sluice' AND NOT p.puballtables ORDER BY 1`,
@@ -107,13 +109,47 @@ describe('the publication', () => {
       { name: 'engagement_events', identity: 'f' },
       { name: 'sluice_heartbeat', identity: 'd' },
       { name: 'sluice_signal', identity: 'd' },
+      { name: 'stock_prices', identity: 'f' },
+      { name: 'stocks', identity: 'f' },
     ]);
   });
 
-  it.each(['content', 'engagement_events'])('keeps even the owner from truncating %s', async (table) => {
-    await expect(pool(server.url('rights')).query(`TRUNCATE ${table} CASCADE`)).rejects.toMatchObject({
-      message: expect.stringMatching(/cannot be captured row by row.*Use DELETE/),
-    });
+  it.each(['content', 'engagement_events', 'stocks', 'stock_prices', 'stock_prices_default'])(
+    'keeps even the owner from truncating %s',
+    async (table) => {
+      await expect(pool(server.url('rights')).query(`TRUNCATE ${table} CASCADE`)).rejects.toMatchObject({
+        message: expect.stringMatching(/cannot be captured row by row.*Use DELETE/),
+      });
+    },
+  );
+});
+
+describe('the partitions of stock_prices', () => {
+  it('are published as their root, each with full before images, and made by the writer', async () => {
+    const writer = as('rights', 'sluice_writer');
+    const made = await writer.query(`SELECT stock_prices_partition('1999-05-17') AS name`);
+    expect(made.rows).toEqual([{ name: 'stock_prices_199905' }]);
+    await writer.query(`SELECT stock_prices_partition('1999-05-18')`);
+    const found = await pool(server.url('rights')).query(
+      `SELECT c.relreplident AS identity, count(*)::int > 70 AS many FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+       WHERE i.inhparent = 'stock_prices'::regclass GROUP BY 1`,
+    );
+    expect(found.rows).toEqual([{ identity: 'f', many: true }]);
+    const publication = await pool(server.url('rights')).query(
+      `SELECT pubviaroot AS root FROM pg_publication WHERE pubname = 'sluice'`,
+    );
+    expect(publication.rows).toEqual([{ root: true }]);
+  });
+
+  it('keep what a stock is called and where it is listed', async () => {
+    const writer = as('rights', 'sluice_writer');
+    await writer.query(`INSERT INTO stocks (symbol, name, exchange) VALUES ('ABC', 'Abc', 'NYSE')`);
+    await writer.query(`UPDATE stocks SET sector = 'Energy', active = false WHERE symbol = 'ABC'`);
+    for (const change of [`symbol = 'ABD'`, `exchange = 'LSE'`]) {
+      await expect(writer.query(`UPDATE stocks SET ${change} WHERE symbol = 'ABC'`)).rejects.toMatchObject({
+        message: expect.stringContaining('never change'),
+      });
+    }
   });
 });
 

@@ -1,0 +1,28 @@
+/** The topics of the prices pipeline and how each is kept. */
+import { topicOf } from '../../connectors/debezium/config.ts';
+import { DAY_MS, deadLetterTopic, type TopicSpec } from '../operations/topics.ts';
+import { PRICES_TABLE, STOCKS_TABLE } from './capture.ts';
+
+const CDC_PRICES = topicOf(PRICES_TABLE);
+const CDC_STOCKS = topicOf(STOCKS_TABLE);
+/** Bars, candles and as-of stamps, absolute values: the store of `prices.candles`, and what everything else reads. */
+const CANDLES = 'prices.candles';
+/** The public contract of candles. */
+const CANDLES_V1 = 'prices.candles.v1';
+/** Indicators of each candle: the store of `prices.indicators`. */
+const INDICATORS = 'prices.indicators';
+/** The public contract of indicators and signals. */
+const SIGNALS_V1 = 'prices.signals.v1';
+/** What the scanner ranks. */
+const MOVERS = 'prices.movers';
+const DLQ = 'prices.dlq';
+
+export function pricesTopics(partitions: number): readonly TopicSpec[] {
+  const compacted = [CANDLES, CANDLES_V1, INDICATORS, SIGNALS_V1, MOVERS];
+  return [
+    { name: CDC_PRICES, partitions, cleanup: 'delete', retentionMs: 7 * DAY_MS },
+    { name: CDC_STOCKS, partitions: 1, cleanup: 'delete', retentionMs: -1 },
+    ...compacted.map((name): TopicSpec => ({ name, partitions, cleanup: 'compact', retentionMs: -1 })),
+    deadLetterTopic(DLQ),
+  ];
+}
