@@ -45,6 +45,25 @@ it('is waited for when it is late, given up when it hangs, and a batch that hung
   }
 });
 
+it('is tried again when it has too many parts, and takes the batch when they are fewer', async () => {
+  const sink = engagementClickHouseSink({ name: 'parts.sink', config: database.config });
+  const { records } = fixedHistory(20);
+  const batch = (partition: number) => ({
+    ...{ topic: 'engagement.changes', partition, from: 0n, to: 20n, generation: 1, records },
+  });
+  const alter = (settings: string) => database.client.command({ query: `ALTER TABLE engagement_changes ${settings}` });
+  try {
+    expect(await sink.write(batch(7), { retry: false })).toBe('written');
+    await alter('MODIFY SETTING parts_to_delay_insert = 1, parts_to_throw_insert = 1');
+    const refused = sink.write(batch(8), { retry: false });
+    await expect(refused).rejects.toMatchObject({ code: 'CLICKHOUSE_TOO_MANY_PARTS', action: 'retry' });
+    await alter('RESET SETTING parts_to_delay_insert, parts_to_throw_insert');
+    expect(await sink.write(batch(8), { retry: true })).toBe('written');
+  } finally {
+    await sink.close();
+  }
+});
+
 it('calls its errors what the table of the connector calls them', async () => {
   const source = readFileSync(join(import.meta.dirname, '../../../connectors/clickhouse/errors.ts'), 'utf8');
   const table = [...source.matchAll(/^ {2}(\d+): \{ name: '(\w+)'/gm)].map(([, code, name]) => `${code} ${name}`);
