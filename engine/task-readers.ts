@@ -5,6 +5,8 @@ import type { LogClient, LogReader } from './log.ts';
 export interface Gathering {
   readonly gatherMs: number;
   readonly gatherBytes: number;
+  /** Compressed bytes read ahead for each partition, 1 MiB if not given: what a batch holds at most when the reader is behind. */
+  readonly bufferBytes?: number;
 }
 
 export interface TaskReaders {
@@ -15,11 +17,14 @@ export interface TaskReaders {
   close(): Promise<void>;
 }
 
-/** Compressed bytes read ahead for each partition: decoded they are ten times as much. */
+/** Decoded they are ten times as much. */
 const BUFFER_BYTES = 1 << 20;
 
-export function taskReaders(client: LogClient, { gatherMs, gatherBytes }: Gathering): TaskReaders {
-  const input = client.reader({ minBytes: gatherBytes, maxWaitMs: gatherMs, maxBufferedBytes: BUFFER_BYTES });
+export function taskReaders(
+  client: LogClient,
+  { gatherMs, gatherBytes, bufferBytes = BUFFER_BYTES }: Gathering,
+): TaskReaders {
+  const input = client.reader({ minBytes: gatherBytes, maxWaitMs: gatherMs, maxBufferedBytes: bufferBytes });
   const restore = client.reader({ minBytes: 1, maxWaitMs: 100, maxBufferedBytes: 4 * BUFFER_BYTES });
   return {
     input,

@@ -60,6 +60,8 @@ const INSERT_SETTINGS = {
   min_insert_block_size_rows: '10000000',
   min_insert_block_size_bytes: '0',
   input_format_parallel_parsing: 0,
+  // Merges build them: a young part is small, and is read without.
+  materialize_skip_indexes_on_insert: 0,
   // Late events and replays touch any number of months.
   max_partitions_per_insert_block: '0',
 } as const;
