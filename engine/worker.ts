@@ -50,8 +50,8 @@ interface Tried {
   readonly task?: Task;
 }
 
-/** Of other than transient failures. */
-const MAX_FAILURES_IN_A_ROW = 20;
+/** Without a steady run between them. */
+const MAX_GRAVE_FAILURES = 20;
 const LOOK_MS = 1_000;
 const STEADY_MS = 30_000;
 const STALLED_MS = 60_000;
@@ -150,6 +150,8 @@ export class Worker<K extends Task> {
     const { logger } = this.#options;
     logger.info({ generation: assignment.generation, partitions: assignment.partitions }, 'assigned');
     this.#joined = true;
+    // A standby depends on nothing, and nobody would find out when what was away is back.
+    if (assignment.partitions.length === 0) this.succeeded();
     for (const partition of assignment.partitions) {
       const task = this.#options.createTask(partition, assignment, this);
       const abort = new AbortController();
@@ -180,6 +182,8 @@ export class Worker<K extends Task> {
   /** Repeats what fails until it ends well or the signal comes. Throws what trying again does not mend. */
   async #repeat({ who, signal, fields, task }: Tried, work: () => Promise<void>): Promise<void> {
     let failures = 0;
+    /** Those among them that are not transient. */
+    let grave = 0;
     while (await this.#admitted(who, signal, task)) {
       const started = performance.now();
       try {
@@ -190,9 +194,11 @@ export class Worker<K extends Task> {
         const action = actionOf(error);
         // Halving takes more tries than failures are allowed, and is bounded by itself.
         const isolating = action === 'dead-letter' && task?.isolate?.() === true;
-        if (!isolating) failures = performance.now() - started > STEADY_MS ? 1 : failures + 1;
+        if (performance.now() - started > STEADY_MS) failures = grave = 0;
+        if (!isolating) failures++;
+        if (!isolating && action !== 'retry') grave++;
         this.#note({ who, fields, failures }, error);
-        if (action === 'fatal' || (action !== 'retry' && failures >= MAX_FAILURES_IN_A_ROW)) throw error;
+        if (action === 'fatal' || grave >= MAX_GRAVE_FAILURES) throw error;
         await pause(isolating ? 0 : backoffMs(failures, { firstMs: 50, maxMs: 5_000 }), signal);
       } finally {
         this.#breaker.released(who);

@@ -320,6 +320,30 @@ describe('a worker whose target is away', () => {
     await worker.stop();
   });
 
+  it('is not at its end when something else goes wrong behind a long outage', async () => {
+    const { group, tasks, worker } = setUp();
+    group.assign({ generation: 1, partitions: [0] });
+    await flush();
+    await awayFor(tasks, 3_600_000);
+    while (running(tasks).length === 0) await vi.advanceTimersByTimeAsync(10);
+    // A target that comes back without its data.
+    tasks[0]!.fail('reconnect');
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(running(tasks)).toHaveLength(1);
+    await worker.stop();
+  });
+
+  it('is a ready standby when its partitions are taken away meanwhile', async () => {
+    const { group, tasks, worker } = setUp();
+    group.assign({ generation: 1, partitions: [0] });
+    await flush();
+    await awayFor(tasks, 60_000);
+    await group.revoke();
+    group.assign({ generation: 2, partitions: [] });
+    expect(worker.readiness()).toEqual({ ready: true, reason: '0 partitions' });
+    await worker.stop();
+  });
+
   it('keeps the lag true meanwhile', async () => {
     const { group, tasks, worker } = setUp();
     group.assign({ generation: 1, partitions: [0] });
