@@ -57,7 +57,7 @@ function createMonitor(config: Config, logger: Logger): Monitor {
     kafkaProbe({
       client: () => new KafkaClient(kafkaOptions(config, MONITOR)),
       clock: sourceClock(registry),
-      pipelines: pipelines.map((pipeline) => ({ pipeline, letters: new LetterCount(pipeline) })),
+      pipelines: pipelines.map((pipeline) => ({ pipeline, letters: new LetterCount(pipeline.name) })),
     }),
     clickHouseProbe(clickHouseConfig(config), pipelines),
     redisProbe(config.SLUICE_REDIS_URL, pipelines),

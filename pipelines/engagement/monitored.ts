@@ -16,7 +16,7 @@ export function engagementMonitored({ mirrored }: { readonly mirrored: boolean }
     name: 'engagement',
     workers,
     transactional: [CDC_EVENTS, CHANGES, EVENTS_V1, LEADERBOARDS, LEADERBOARD_CHANGELOG, DLQ],
-    dlq: { topic: DLQ, stages: workers.map(({ name }) => name), reasons: REASONS },
+    dlq: DLQ,
     clickHouseSinks: [SINKS.clickHouse],
     redisSinks: [
       {
@@ -26,14 +26,3 @@ export function engagementMonitored({ mirrored }: { readonly mirrored: boolean }
     ],
   };
 }
-
-const REASONS = [
-  'UNDECODABLE',
-  'UNKNOWN_SCHEMA',
-  'MISSING_FIELD',
-  'NEGATIVE_DURATION',
-  'TIMESTAMP_OUT_OF_RANGE',
-  'FUTURE_EVENT',
-  'UNKNOWN_CONTENT',
-  'RECORD_TOO_LARGE',
-];

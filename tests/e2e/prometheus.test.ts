@@ -7,13 +7,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { CONNECTOR_NAME } from '../../connectors/debezium/config.ts';
+import { PostgresPool } from '../../connectors/postgres/pool.ts';
 import { type Alerting, startAlerting, writeTargets } from '../../infra/native/alerting.ts';
 import { type Receiver, startReceiver } from '../../scripts/alerting/receiver.ts';
 import { RULES_FOLDER, ruleMetrics } from '../support/alert-rules.ts';
 import { type Pipeline, startPipeline } from '../support/pipeline.ts';
 
 /** Series that appear with the first fault they count. */
-const ONLY_AFTER_A_FAULT = ['sluice_task_restarts_total'];
+const ONLY_AFTER_A_FAULT = ['sluice_task_restarts_total', 'sluice_dlq_letters'];
 const WAIT = { timeout: 90_000, interval: 500 };
 
 let pipeline: Pipeline;
@@ -30,7 +31,10 @@ beforeAll(async () => {
   });
   config = shortened();
   receiver = await startReceiver(({ status, labels }) => {
-    told.push(`${status} ${labels.alertname} ${labels.connector ?? labels.worker ?? ''}`.trim());
+    const { alertname, connector, worker, stage, reason, system } = labels;
+    told.push(
+      [status, alertname, connector, worker, stage, reason, system].filter((word) => word !== undefined).join(' '),
+    );
   });
   const { home, ports } = pipeline.stack;
   writeTargets(
@@ -135,4 +139,33 @@ it('tells of a worker that is down, and shows its lag though it cannot', async (
   await process.start();
   await eventually(about).toEqual([`firing SluiceWorkerDown ${worker}`, `resolved SluiceWorkerDown ${worker}`]);
   await eventually(lag).toBeLessThan(50);
+});
+
+it('tells of the first dead letter of a kind', async () => {
+  const postgres = new PostgresPool({
+    url: pipeline.env.SLUICE_POSTGRES_URL!,
+    applicationName: 'test',
+    maxConnections: 1,
+  });
+  try {
+    await postgres.query(
+      `INSERT INTO engagement_events (content_id, user_id, event_type, event_ts, duration_ms)
+       SELECT id, gen_random_uuid(), 'play', now(), $1 FROM content LIMIT 1`,
+      [-1],
+    );
+  } finally {
+    await postgres.close();
+  }
+  await eventually(() => told).toContain('firing SluiceDeadLetters engagement.enrich NEGATIVE_DURATION');
+});
+
+it('sees one system down and no other', async () => {
+  const up = async () =>
+    (await query('sluice_probe_up')).map(({ metric, value }) => `${metric.system} ${value[1]}`).sort();
+  const systems = ['clickhouse', 'connect', 'disk', 'kafka', 'postgres', 'redis', 'registry'];
+  await pipeline.stack.down('registry');
+  await eventually(up).toEqual(systems.map((system) => `${system} ${system === 'registry' ? 0 : 1}`));
+  await eventually(() => told).toContain('firing SluiceSystemDown registry');
+  await pipeline.stack.up('registry');
+  await eventually(up).toEqual(systems.map((system) => `${system} 1`));
 });

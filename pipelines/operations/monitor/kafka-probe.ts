@@ -110,17 +110,17 @@ async function letterSamples(
   { dlq }: MonitoredPipeline,
   letters: LetterCount,
 ): Promise<readonly Sample[]> {
-  const count = await client.partitions(dlq.topic);
+  const count = await client.partitions(dlq);
   const partitions = Array.from({ length: count }, (_, partition) => partition);
-  const earliest = await client.offsets(dlq.topic, partitions, 'earliest');
-  const ends = await client.offsets(dlq.topic, partitions, 'lastStable');
+  const earliest = await client.offsets(dlq, partitions, 'earliest');
+  const ends = await client.offsets(dlq, partitions, 'lastStable');
   let complete = true;
   for (const partition of partitions) {
     const from = letters.next(partition, earliest.get(partition) ?? 0n);
     const stable = ends.get(partition) ?? 0n;
     const end = stable - from > LETTERS_PER_POLL ? from + LETTERS_PER_POLL : stable;
-    await readToEnd(reader, { topic: dlq.topic, partition, from, end }, (run) => letters.count(partition, run));
-    complete &&= end === stable || from >= stable;
+    await readToEnd(reader, { topic: dlq, partition, from, end }, (run) => letters.count(partition, run));
+    complete &&= end === stable;
   }
   if (complete) letters.caughtUp();
   return letters.samples();

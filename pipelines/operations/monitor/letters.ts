@@ -1,22 +1,31 @@
 /** Counts the letters of one dead-letter topic by stage and reason. Survives the sessions of the probe that feeds it. */
 import type { FetchedRun } from '../../../engine/log.ts';
 import type { Sample } from './metrics.ts';
-import type { MonitoredPipeline } from './monitored.ts';
 
 /** A foreign writer could put anything into the headers: series are bounded. */
 const MAX_SERIES = 500;
 const OTHER = 'OTHER';
+/**
+ * A kind that turns up while we watch is shown as 0 for so many polls: whoever takes the difference must have seen where it began.
+ * Longer than the time between two scrapes.
+ */
+const ZERO_POLLS = 4;
+
+interface Kind {
+  readonly stage: string;
+  readonly reason: string;
+  letters: number;
+  zeroPolls: number;
+}
 
 export class LetterCount {
-  readonly #pipeline: MonitoredPipeline;
+  readonly #pipeline: string;
   readonly #positions = new Map<number, bigint>();
-  readonly #counts = new Map<string, { readonly stage: string; readonly reason: string; letters: number }>();
+  readonly #kinds = new Map<string, Kind>();
   #complete = false;
 
-  constructor(pipeline: MonitoredPipeline) {
+  constructor(pipeline: string) {
     this.#pipeline = pipeline;
-    // From 0 on, so that the first letter of a kind is seen as a change.
-    for (const stage of pipeline.dlq.stages) for (const reason of pipeline.dlq.reasons) this.#entry(stage, reason);
   }
 
   /** Where to read on. */
@@ -34,7 +43,7 @@ export class LetterCount {
         const value = headers.find(({ key }) => key === name)?.value;
         return value === undefined ? OTHER : Buffer.from(value).toString().slice(0, 100);
       };
-      this.#entry(header('sluice.stage'), header('sluice.reason')).letters += 1;
+      this.#kind(header('sluice.stage'), header('sluice.reason')).letters += 1;
     }
     if (next > from) this.#positions.set(partition, next);
   }
@@ -44,22 +53,24 @@ export class LetterCount {
     this.#complete = true;
   }
 
+  /** Called once a poll. */
   samples(): readonly Sample[] {
     if (!this.#complete) return [];
-    return [...this.#counts.values()].map(({ stage, reason, letters }) => ({
-      metric: 'sluice_dlq_letters',
-      labels: { pipeline: this.#pipeline.name, stage, reason },
-      value: letters,
-    }));
+    return [...this.#kinds.values()].map((kind) => {
+      const { stage, reason, letters } = kind;
+      const value = kind.zeroPolls > 0 ? 0 : letters;
+      kind.zeroPolls -= 1;
+      return { metric: 'sluice_dlq_letters', labels: { pipeline: this.#pipeline, stage, reason }, value };
+    });
   }
 
-  #entry(stage: string, reason: string): { letters: number } {
+  #kind(stage: string, reason: string): Kind {
     const key = `${stage} ${reason}`;
-    const found = this.#counts.get(key);
+    const found = this.#kinds.get(key);
     if (found !== undefined) return found;
-    if (this.#counts.size >= MAX_SERIES && stage !== OTHER) return this.#entry(OTHER, OTHER);
-    const entry = { stage, reason, letters: 0 };
-    this.#counts.set(key, entry);
-    return entry;
+    if (this.#kinds.size >= MAX_SERIES && stage !== OTHER) return this.#kind(OTHER, OTHER);
+    const kind = { stage, reason, letters: 0, zeroPolls: this.#complete ? ZERO_POLLS : 0 };
+    this.#kinds.set(key, kind);
+    return kind;
   }
 }

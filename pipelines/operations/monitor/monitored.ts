@@ -5,11 +5,8 @@ export interface MonitoredPipeline {
   readonly workers: readonly { readonly name: string; readonly input: string }[];
   /** Topics that are written in transactions. */
   readonly transactional: readonly string[];
-  readonly dlq: {
-    readonly topic: string;
-    readonly stages: readonly string[];
-    readonly reasons: readonly string[];
-  };
+  /** The topic of its dead letters. */
+  readonly dlq: string;
   /** Sinks that keep their position in ClickHouse's `sluice_progress`. */
   readonly clickHouseSinks: readonly string[];
   /** Sinks that stamp leaderboards in Redis; one board of each leaderboard is enough to read its stamps. */

@@ -70,7 +70,7 @@ describe('Kafka', () => {
       { name: 'p.b', input: 'out' },
     ],
     transactional: ['out'],
-    dlq: { topic: 'dlq', stages: ['p.a'], reasons: ['BAD'] },
+    dlq: 'dlq',
     clickHouseSinks: [],
     redisSinks: [],
   };
@@ -84,7 +84,7 @@ describe('Kafka', () => {
         prepare,
         decode: ({ value }) => ({ position: 1n, timeMs: Number(value) }),
       },
-      pipelines: [{ pipeline, letters: new LetterCount(pipeline) }],
+      pipelines: [{ pipeline, letters: new LetterCount(pipeline.name) }],
     }).open();
   }
 
