@@ -29,6 +29,7 @@ async function main({ echo }: { readonly echo: boolean }): Promise<void> {
       home,
       ports: portsOf(portBase),
       webhookUrl: receiver?.url ?? given ?? '',
+      say: (text) => console.log(text),
       onChange: ({ name, state, detail }) => console.log(`${name}: ${state}${detail === null ? '' : ` (${detail})`}`),
     });
     console.log(`Prometheus ${alerting.prometheusUrl}   Alertmanager ${alerting.alertmanagerUrl}   Ctrl-C stops both.`);

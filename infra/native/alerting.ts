@@ -1,14 +1,13 @@
 /** Prometheus and Alertmanager on loopback with the configuration of infra/prometheus, as supervised children. */
 import { copyFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { StackError } from './error.ts';
 import { REPOSITORY } from './layout.ts';
 import { takeLock } from './lock.ts';
 import { httpOk } from './probe.ts';
 import { type ProcessSpec, type ProcessStatus, SupervisedProcess } from './process.ts';
 import { startReaper } from './reaper.ts';
 import { cleanEnvironment } from './service.ts';
-import { onPath } from './tools.ts';
+import { provideTool } from './tools.ts';
 
 /** Who serves /metrics where. */
 export interface ScrapeTarget {
@@ -23,6 +22,8 @@ export interface AlertingOptions {
   readonly webhookUrl: string;
   /** Another copy of infra/prometheus. */
   readonly config?: string;
+  /** What is done before they are up, e.g. installing them. */
+  readonly say?: (text: string) => void;
   readonly onChange?: (status: ProcessStatus) => void;
 }
 
@@ -46,11 +47,12 @@ export function renderAlertmanager(text: string, webhookUrl: string): string {
   return text.replace(/\burl_file: \S+/g, () => `url: ${JSON.stringify(webhookUrl)}`);
 }
 
-/** Throws TOOL_MISSING, ALREADY_RUNNING, SERVICE_FAILED. */
+/** Throws TOOL_MISSING, INSTALL_FAILED, ALREADY_RUNNING, SERVICE_FAILED. */
 export async function startAlerting(options: AlertingOptions): Promise<Alerting> {
   const { home, ports } = options;
-  const prometheus = program('prometheus');
-  const alertmanager = program('prometheus-alertmanager', 'alertmanager');
+  const say = options.say ?? (() => {});
+  const prometheus = await provideTool('prometheus', say);
+  const alertmanager = await provideTool('alertmanager', say);
   const folder = folderOf(home);
   const logs = join(home, 'logs');
   for (const path of [folder, logs]) mkdirSync(path, { recursive: true });
@@ -131,14 +133,4 @@ function replace(path: string, text: string): void {
   const draft = `${path}.${process.pid}`;
   writeFileSync(draft, text, { mode: 0o600 });
   renameSync(draft, path);
-}
-
-function program(...names: readonly string[]): string {
-  const found = names.map((name) => onPath(name)).find((path) => path !== undefined);
-  if (found !== undefined) return found;
-  throw new StackError(
-    'TOOL_MISSING',
-    `${names[0]} is not installed.`,
-    'On Debian: apt-get install --no-install-recommends prometheus prometheus-alertmanager',
-  );
 }

@@ -5,7 +5,7 @@ import { globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } 
 import { join, resolve } from 'node:path';
 import { StackError } from './error.ts';
 import { REPOSITORY } from './layout.ts';
-import { provideMaven } from './tools.ts';
+import { provideTool } from './tools.ts';
 
 const POM = join(import.meta.dirname, 'pom.xml');
 
@@ -68,7 +68,7 @@ function renameOver(from: string, to: string): void {
 }
 
 async function runMaven(target: string, onProgress: (line: string) => void): Promise<void> {
-  const maven = await provideMaven(onProgress);
+  const maven = await provideTool('maven', onProgress);
   const args = ['-B', '-f', POM, 'package', `-Dsluice.jars=${target}`];
   await new Promise<void>((done, fail) => {
     const child = spawn(maven, args, { stdio: ['ignore', 'pipe', 'pipe'] });

@@ -7,7 +7,7 @@ import { StackError } from './error.ts';
 
 const run = promisify(execFile);
 
-export type Tool = 'java' | 'maven';
+export type Tool = 'java' | 'maven' | 'prometheus' | 'alertmanager';
 
 const INSTALL: Readonly<Record<Tool, Readonly<Record<'Debian, Ubuntu' | 'Fedora' | 'macOS', string>>>> = {
   java: {
@@ -19,6 +19,16 @@ const INSTALL: Readonly<Record<Tool, Readonly<Record<'Debian, Ubuntu' | 'Fedora'
     'Debian, Ubuntu': 'sudo apt-get install -y maven',
     Fedora: 'sudo dnf install -y maven',
     macOS: 'brew install maven',
+  },
+  prometheus: {
+    'Debian, Ubuntu': 'sudo apt-get install -y --no-install-recommends prometheus',
+    Fedora: 'sudo dnf install -y golang-github-prometheus',
+    macOS: 'brew install prometheus',
+  },
+  alertmanager: {
+    'Debian, Ubuntu': 'sudo apt-get install -y --no-install-recommends prometheus-alertmanager',
+    Fedora: 'sudo dnf install -y golang-github-prometheus-alertmanager',
+    macOS: 'brew install alertmanager',
   },
 };
 
@@ -48,6 +58,8 @@ const OLDEST_JAVA = 17;
 const DEBIAN_PACKAGES: Readonly<Record<Tool, readonly string[]>> = {
   java: ['openjdk-17-jre-headless', 'openjdk-21-jre-headless', 'openjdk-25-jre-headless'],
   maven: ['maven'],
+  prometheus: ['prometheus'],
+  alertmanager: ['prometheus-alertmanager'],
 };
 
 const APT_TIMEOUT_MS = 600_000;
@@ -87,11 +99,24 @@ export async function provideJava(say: (text: string) => void, install: Install 
   return checked(findJava());
 }
 
-/** Maven's command. Throws TOOL_MISSING. */
-export async function provideMaven(say: (text: string) => void, install: Install = aptInstall): Promise<string> {
-  const found = onPath('mvn') ?? ((await install('maven', say)) ? onPath('mvn') : undefined);
-  if (found === undefined) throw new StackError('TOOL_MISSING', 'Maven (mvn) is not installed.', installHint('maven'));
-  return found;
+/** By which names the command of a tool goes. */
+const COMMANDS = {
+  maven: ['mvn'],
+  prometheus: ['prometheus'],
+  alertmanager: ['prometheus-alertmanager', 'alertmanager'],
+} as const;
+
+/** The tool's command, from the PATH or apt-get's. Throws TOOL_MISSING. */
+export async function provideTool(
+  tool: keyof typeof COMMANDS,
+  say: (text: string) => void,
+  install: Install = aptInstall,
+): Promise<string> {
+  const names = COMMANDS[tool];
+  const find = () => names.map((name) => onPath(name)).find((path) => path !== undefined);
+  const found = find() ?? ((await install(tool, say)) ? find() : undefined);
+  if (found !== undefined) return found;
+  throw new StackError('TOOL_MISSING', `${tool} (${names.join(' or ')}) is not installed.`, installHint(tool));
 }
 
 interface Java {

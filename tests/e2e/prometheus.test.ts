@@ -120,11 +120,14 @@ it('tells of a connector that was paused, once, and that it runs again', async (
   const about = () => told.filter((line) => line.includes('SluiceConnectorNotRunning'));
   const firing = `firing SluiceConnectorNotRunning ${CONNECTOR_NAME}`;
   await fetch(`${url}/pause`, { method: 'PUT', signal: AbortSignal.timeout(10_000) });
-  await eventually(about).toEqual([firing]);
-  // That the capture stands still follows from it: it fires as well, and is not told.
-  await eventually(async () => await stateOf('SluiceCaptureStalled')).toBe('suppressed');
-  expect(told.filter((line) => line.includes('SluiceCaptureStalled'))).toEqual([]);
-  await fetch(`${url}/resume`, { method: 'PUT', signal: AbortSignal.timeout(10_000) });
+  try {
+    await eventually(about).toEqual([firing]);
+    // That the capture stands still follows from it: it fires as well, and is not told.
+    await eventually(async () => await stateOf('SluiceCaptureStalled')).toBe('suppressed');
+    expect(told.filter((line) => line.includes('SluiceCaptureStalled'))).toEqual([]);
+  } finally {
+    await fetch(`${url}/resume`, { method: 'PUT', signal: AbortSignal.timeout(10_000) });
+  }
   await eventually(about).toEqual([firing, firing.replace('firing', 'resolved')]);
 });
 

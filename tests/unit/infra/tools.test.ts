@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { installHint, onPath, provideJava, provideMaven, type Tool } from '../../../infra/native/tools.ts';
+import { installHint, onPath, provideJava, provideTool, type Tool } from '../../../infra/native/tools.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -25,9 +25,12 @@ const program = (name: string, output: string) => {
 const never = async () => false;
 const quiet = () => undefined;
 
-it.each<Tool>(['java', 'maven'])('knows how to install %s on Debian, Fedora and macOS', (tool) => {
-  expect(installHint(tool)).toMatch(/apt-get install[\s\S]*dnf install[\s\S]*brew install/);
-});
+it.each<Tool>(['java', 'maven', 'prometheus', 'alertmanager'])(
+  'knows how to install %s on Debian, Fedora and macOS',
+  (tool) => {
+    expect(installHint(tool)).toMatch(/apt-get install[\s\S]*dnf install[\s\S]*brew install/);
+  },
+);
 
 describe('provideJava', () => {
   it.each([
@@ -56,13 +59,21 @@ describe('provideJava', () => {
 });
 
 it('looks for Maven on the PATH', async () => {
-  await expect(provideMaven(quiet, never)).rejects.toMatchObject({
+  await expect(provideTool('maven', quiet, never)).rejects.toMatchObject({
     code: 'TOOL_MISSING',
     wayOut: installHint('maven'),
   });
   const maven = program('mvn', '');
   vi.stubEnv('PATH', `/nowhere:${join(folder, 'bin')}`);
-  await expect(provideMaven(quiet, never)).resolves.toBe(maven);
+  await expect(provideTool('maven', quiet, never)).resolves.toBe(maven);
+});
+
+it('finds Alertmanager by Debian’s name and by its own, and installs it where it may', async () => {
+  vi.stubEnv('PATH', join(folder, 'bin'));
+  const install = async () => program('alertmanager', '') !== '';
+  await expect(provideTool('alertmanager', quiet, install)).resolves.toBe(join(folder, 'bin', 'alertmanager'));
+  const debian = program('prometheus-alertmanager', '');
+  await expect(provideTool('alertmanager', quiet, never)).resolves.toBe(debian);
 });
 
 it('skips what is not executable on the PATH', () => {

@@ -4,11 +4,11 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Metric, Registry } from 'prom-client';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { HealthServer } from '../../../engine/health.ts';
 import { WorkerMetrics } from '../../../engine/metrics.ts';
 import { renderAlertmanager } from '../../../infra/native/alerting.ts';
-import { onPath } from '../../../infra/native/tools.ts';
+import { provideTool } from '../../../infra/native/tools.ts';
 import { MonitorMetrics } from '../../../pipelines/operations/monitor/metrics.ts';
 import { alertRules, RULES_FOLDER, ruleMetrics } from '../../support/alert-rules.ts';
 
@@ -24,18 +24,16 @@ function allMetrics(): ReadonlyMap<string, Metric & { labelNames: readonly strin
 }
 const isNodes = (name: string) => /^sluice_(process|nodejs)_/.test(name);
 
-/** A Debian tool that a machine that tests needs: without it the test fails and says so, it is not left out. */
-function run(tool: string, ...args: readonly string[]): { readonly status: number | null; readonly text: string } {
-  const command = onPath(tool);
-  expect(
-    command,
-    `${tool} is not installed: apt-get install --no-install-recommends prometheus prometheus-alertmanager`,
-  ).toBeDefined();
-  const { status, stdout, stderr } = spawnSync(command!, args, {
-    encoding: 'utf8',
-    cwd: RULES_FOLDER,
-    timeout: 60_000,
-  });
+/** Installs them where it may; else the tests fail with how to, they are not left out. */
+beforeAll(async () => {
+  for (const tool of ['prometheus', 'alertmanager'] as const) await provideTool(tool, () => {});
+}, 300_000);
+
+function run(
+  tool: 'promtool' | 'amtool',
+  ...args: readonly string[]
+): { readonly status: number | null; readonly text: string } {
+  const { status, stdout, stderr } = spawnSync(tool, args, { encoding: 'utf8', cwd: RULES_FOLDER, timeout: 60_000 });
   return { status, text: stdout + stderr };
 }
 
