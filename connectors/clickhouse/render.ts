@@ -6,6 +6,7 @@
  *   {engine:Engine(args)}        Engine(args), or ReplicatedEngine(args) at the server's default path
  *   {dedup}                      the deduplication window of the table
  *   {distributed:NAME key}       nothing, or the statement that makes the Distributed table NAME
+ *   {alter_distributed:NAME …}   nothing, or the statement that alters it
  *
  * and, in a comment, `-- ttl: NAME expression`: what a time to live of table NAME counts from.
  */
@@ -46,6 +47,12 @@ function distributed(argument: string, cluster: ClusterOptions | undefined): str
   );
 }
 
+function alterDistributed(argument: string, cluster: ClusterOptions | undefined): string {
+  if (cluster === undefined) return '';
+  const space = argument.indexOf(' ');
+  return `ALTER TABLE ${argument.slice(0, space)} ON CLUSTER '${cluster.name}'${argument.slice(space)};`;
+}
+
 /** The table that holds the rows of NAME. */
 export function localTable(name: string, cluster: ClusterOptions | undefined): string {
   return cluster === undefined ? name : `${name}_local`;
@@ -63,6 +70,8 @@ function expand(kind: string, argument: string, cluster: ClusterOptions | undefi
       return dedup(cluster);
     case 'distributed':
       return distributed(argument, cluster);
+    case 'alter_distributed':
+      return alterDistributed(argument, cluster);
     default:
       throw new SluiceError(`Unknown placeholder {${kind}}`, { code: 'MIGRATION_FILES', action: 'fatal' });
   }

@@ -143,6 +143,18 @@ export class RegistryClient {
     return parsed(z.array(z.string()), answer.body).sort();
   }
 
+  /** The ids of all versions of a subject, oldest first; none when there is no such subject. */
+  async versionIds(name: string): Promise<readonly number[]> {
+    const path = `/subjects/${encodeURIComponent(name)}/versions`;
+    const answer = await this.#http.send('GET', path, undefined, NOT_FOUND);
+    if (answer.status >= 300) return [];
+    const ids: number[] = [];
+    for (const version of parsed(z.array(z.number().int()), answer.body)) {
+      ids.push(versionOf((await this.#http.send('GET', `${path}/${version}`)).body).id);
+    }
+    return ids;
+  }
+
   /** The newest version of a subject, or null when there is none. */
   async latest(name: string): Promise<SubjectVersion | null> {
     const path = `/subjects/${encodeURIComponent(name)}/versions/latest`;

@@ -60,6 +60,13 @@ export class FramedDecoder<T> {
       const id = schemaIdOf(value);
       if (id === last) continue;
       last = id;
+      await this.load([id]);
+    }
+  }
+
+  /** Makes schemas known by their ids. Rejects as `prepare`. */
+  async load(ids: Iterable<number>): Promise<void> {
+    for (const id of ids) {
       const known = this.#known.get(id);
       if (known === undefined || (known.state === 'bad' && known.until <= this.#now())) await this.#load(id);
     }

@@ -19,10 +19,13 @@ export interface EventRow {
   readonly event_ts: number;
   readonly duration_ms: number | null;
   readonly device: string | null;
+  readonly duration_ms_wide: number | null;
+  readonly extra: string | null;
   readonly content_slug: string;
   readonly content_title: string;
   readonly content_type: string;
   readonly content_length_seconds: number | null;
+  readonly content_length_seconds_wide: number | null;
   readonly engagement_pct_bp: number | null;
 }
 
@@ -53,6 +56,7 @@ const CHANGES_COLUMNS = [
   'content_type',
   'content_length_seconds',
   'engagement_pct_bp',
+  'extra',
   'kind',
   'lsn',
   'xid',
@@ -62,11 +66,11 @@ const CHANGES_COLUMNS = [
 function eventCells(event: EventRow): string {
   return `${event.event_id}\t${textCell(event.content_id)}\t${textCell(event.user_id)}\t${textCell(event.event_type)}\t${microsCell(
     event.event_ts,
-  )}\t${nullableNumberCell(event.duration_ms)}\t${nullableTextCell(event.device)}\t${textCell(event.content_slug)}\t${textCell(
+  )}\t${nullableNumberCell(event.duration_ms ?? event.duration_ms_wide)}\t${nullableTextCell(event.device)}\t${textCell(event.content_slug)}\t${textCell(
     event.content_title,
-  )}\t${textCell(event.content_type)}\t${nullableNumberCell(event.content_length_seconds)}\t${nullableNumberCell(
+  )}\t${textCell(event.content_type)}\t${nullableNumberCell(event.content_length_seconds ?? event.content_length_seconds_wide)}\t${nullableNumberCell(
     event.engagement_pct_bp,
-  )}`;
+  )}\t${nullableTextCell(event.extra)}`;
 }
 
 /** A mark has no rows; it moves the progress alone. */

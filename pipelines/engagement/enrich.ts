@@ -11,7 +11,7 @@
  */
 import { ByteWriter } from '../../engine/avro/byte-writer.ts';
 import type { FramedDecoder } from '../../engine/avro/framed-decoder.ts';
-import { FRAME_BYTES, frame } from '../../engine/avro/framing.ts';
+import { frame } from '../../engine/avro/framing.ts';
 import { SluiceError } from '../../engine/errors.ts';
 import type { LogRecord } from '../../engine/log.ts';
 import type { ClockReading } from '../../engine/source-clock.ts';
@@ -25,6 +25,7 @@ import type { EngagementChange, RawEvent } from './codec/cdc.ts';
 import { type ChangeParts, encodeChange } from './codec/change.ts';
 import {
   correctableEvent,
+  durationOf,
   encodeContentPart,
   encodeCorrectedEvent,
   encodeEvent,
@@ -53,6 +54,8 @@ export interface SchemaIds {
 export interface EnrichOptions {
   readonly contents: VersionedRows<ContentVersion>;
   readonly decoder: Pick<FramedDecoder<EngagementChange>, 'decode'>;
+  /** Rows of the store as bodies of the present schema, whatever version wrote them. */
+  readonly bodies: Pick<FramedDecoder<Buffer>, 'decode'>;
   readonly ids: SchemaIds;
   /** Prepared with every batch. */
   readonly operators: Pick<OperatorGuard, 'verdict'>;
@@ -189,7 +192,7 @@ class Enrich implements StageProcessor {
       this.#writer.reset();
       this.#timestampMs = version.value.commitTsMs;
       // Not the scanned value: a content that changed twice is walked twice in one piece, and the scan sees only what is committed.
-      const body = this.#store.get(key)!.subarray(FRAME_BYTES);
+      const body = this.#stored(key)!;
       const from = versionOf(versions, body, correctableEvent(body));
       if (from < to) this.#move(key, body, versions, { from, to });
     }
@@ -219,7 +222,7 @@ class Enrich implements StageProcessor {
 
   /** The row counts no more. Nothing if it never did, or not since it was dead-lettered or deleted. */
   #takeOff(change: EngagementChange, key: Buffer, { contentId }: RawEvent): void {
-    const stored = this.#store.get(key)?.subarray(FRAME_BYTES);
+    const stored = this.#stored(key);
     if (stored === undefined) return;
     const source = sourceOf(change);
     const before = this.#asOf(key, stored, contentId, source);
@@ -243,8 +246,8 @@ class Enrich implements StageProcessor {
     }
     const from = versions.indexOf(contents.asOf(row.contentId, source.lsn)!);
     const to = policy === 'correct' ? versions.length - 1 : from;
-    const stored = this.#store.get(key)?.subarray(FRAME_BYTES);
-    const first = this.#encode(row, change.bytes, versions[from]!.value, source);
+    const stored = this.#stored(key);
+    const first = this.#encode(row, change, versions[from]!.value, source);
     if (stored !== undefined && sameRow(stored, first)) {
       if (force) this.#store.put(key, frame(this.#writer, ids.event, stored), this.#timestampMs);
       // Delivered again: the row has not changed, at most its content has.
@@ -263,15 +266,21 @@ class Enrich implements StageProcessor {
     this.#move(key, first, versions, { from, to });
   }
 
+  /** The body of the row in the store, in the present schema; a view that is valid until the store is asked again. */
+  #stored(key: Buffer): Buffer | undefined {
+    const value = this.#store.get(key);
+    return value === undefined ? undefined : this.#options.bodies.decode(value);
+  }
+
   #encode(
     row: RawEvent & { readonly eventTsMicros: number },
-    bytes: Buffer,
+    { bytes, extra }: EngagementChange,
     content: ContentVersion,
     { lsn, commitTsMs }: Source,
   ): Buffer {
     const pctBp = engagementPctBp(row.durationMs, content.lengthSeconds);
     this.#writer.begin();
-    encodeEvent(this.#writer, { row, bytes, content: content.part, pctBp, lsn, commitTsMs });
+    encodeEvent(this.#writer, { row, bytes, extra, content: content.part, pctBp, lsn, commitTsMs });
     return this.#writer.take();
   }
 
@@ -298,7 +307,7 @@ class Enrich implements StageProcessor {
 
   #correct(key: Buffer, before: Buffer, content: ContentVersion, source: Source): Buffer {
     const event = correctableEvent(before);
-    const pctBp = engagementPctBp(event.durationMs, content.lengthSeconds);
+    const pctBp = engagementPctBp(durationOf(event), content.lengthSeconds);
     const { lsn, commitTsMs } = source;
     this.#writer.begin();
     encodeCorrectedEvent(this.#writer, before, event, { content: content.part, pctBp, lsn, commitTsMs });

@@ -14,6 +14,8 @@ const MIN_EVENT_MICROS = 0;
 /** 2200-01-01: below 2^53 microseconds, so a number is exact. */
 const MAX_EVENT_MICROS = Date.UTC(2200, 0, 1) * 1000;
 const MAX_AHEAD_MS = 24 * 3_600_000;
+/** A year. Nobody is engaged for longer, and sums of what a wider column may hold would not stay exact. */
+const MAX_DURATION_MS = 365 * 24 * 3_600_000;
 
 const bad = (code: string, message: string): SluiceError => new SluiceError(message, { code, action: 'dead-letter' });
 
@@ -24,6 +26,9 @@ export function validateEvent(
 ): asserts row is { readonly durationMs: number | null; readonly eventTsMicros: number } {
   const { durationMs, eventTsMicros } = row;
   if (durationMs !== null && durationMs < 0) throw bad('NEGATIVE_DURATION', `duration_ms is ${durationMs}`);
+  if (durationMs !== null && durationMs > MAX_DURATION_MS) {
+    throw bad('DURATION_OUT_OF_RANGE', `duration_ms is ${durationMs}: more than a year`);
+  }
   if (eventTsMicros === null || eventTsMicros < MIN_EVENT_MICROS || eventTsMicros >= MAX_EVENT_MICROS) {
     throw bad('TIMESTAMP_OUT_OF_RANGE', 'event_ts is outside the years 1970 to 2199');
   }

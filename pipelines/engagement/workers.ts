@@ -23,6 +23,7 @@ import { OperatorGuard } from '../operations/operator-guard.ts';
 import { engagementClickHouseSink } from './clickhouse-rows.ts';
 import { contentChangeDecoder, engagementChangeDecoder } from './codec/cdc.ts';
 import { changeDecoder, leaderboardChangeDecoder } from './codec/change.ts';
+import { eventBodyDecoder } from './codec/event.ts';
 import { leaderboardDecoder } from './codec/leaderboard.ts';
 import type { ContentVersion } from './content-path.ts';
 import { contentVersion, enrichStage } from './enrich.ts';
@@ -74,13 +75,16 @@ async function enrich(environment: Environment): Promise<RunnableWorker> {
     event: await schemaId(registry, SUBJECTS.event),
     change: await schemaId(registry, SUBJECTS.change),
   };
+  // The store keeps what earlier versions wrote. A version registered later ends the worker, which then starts with it.
+  const bodies = eventBodyDecoder(registry);
+  await bodies.load(await registry.versionIds(SUBJECTS.event.name));
   let worker: RunnableWorker;
   const contents = contentTable(environment, (error) => worker.fail(error));
   const decode = preparing(decoder);
   const again = client.reader({ minBytes: 1, maxWaitMs: 100, maxBufferedBytes: GATHER_BYTES });
   const operators = new OperatorGuard({ client, reader: again, topic: CDC_EVENTS });
   worker = stageWorker({
-    stage: enrichStage({ contents: contents.rows, decoder, ids, operators, policy: 'correct' }),
+    stage: enrichStage({ contents: contents.rows, decoder, bodies, ids, operators, policy: 'correct' }),
     client,
     logger,
     stateDir: config.SLUICE_STATE_DIR,

@@ -31,6 +31,18 @@ export const eventSchema = {
       doc: 'Engaged time in milliseconds; null when it was not measured.',
     },
     { name: 'device', type: ['null', 'string'], default: null, doc: 'What it happened on; null when not known.' },
+    {
+      name: 'duration_ms_wide',
+      type: ['null', 'long'],
+      default: null,
+      doc: 'Since version 2. The duration_ms that does not fit 32 bits, where duration_ms is null; else null.',
+    },
+    {
+      name: 'extra',
+      type: ['null', 'string'],
+      default: null,
+      doc: 'Since version 2. Columns of the source table that this schema has no field for: a JSON object, sorted by column, without those that are NULL; null when none is left.',
+    },
     { name: 'content_slug', type: 'string', doc: 'Slug of the content, as of the event or the latest correction.' },
     { name: 'content_title', type: 'string', doc: 'Title of the content, as of the event or the latest correction.' },
     { name: 'content_type', type: 'string', doc: 'podcast, newsletter or video.' },
@@ -39,6 +51,12 @@ export const eventSchema = {
       type: ['null', 'int'],
       default: null,
       doc: 'Length of the content in seconds; null when it has none.',
+    },
+    {
+      name: 'content_length_seconds_wide',
+      type: ['null', 'long'],
+      default: null,
+      doc: 'Since version 2. The content_length_seconds that does not fit 32 bits, where content_length_seconds is null; else null.',
     },
     {
       name: 'engagement_pct_bp',

@@ -58,6 +58,7 @@ const ROW_COLUMNS = [
   'content_type',
   'content_length_seconds',
   'engagement_pct_bp',
+  'extra',
 ];
 
 /** What analysts see: current rows and all rollups. */
@@ -93,7 +94,12 @@ export async function readFigures(client: ClickHouseClient): Promise<Figures> {
 /** What the model says that they see. */
 export function expectedFigures(rows: readonly EventRow[]): Figures {
   const sorted = rows
-    .map((row) => ({ ...row, event_id: String(row.event_id) }))
+    .map(({ duration_ms_wide, content_length_seconds_wide, ...row }) => ({
+      ...row,
+      event_id: String(row.event_id),
+      duration_ms: row.duration_ms ?? duration_ms_wide,
+      content_length_seconds: row.content_length_seconds ?? content_length_seconds_wide,
+    }))
     .sort((a, b) =>
       a.event_id < b.event_id ? -1 : a.event_id > b.event_id ? 1 : a.content_id < b.content_id ? -1 : 1,
     );

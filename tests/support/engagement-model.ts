@@ -58,10 +58,13 @@ function eventOf(step: Step, content: number, { title, lengthSeconds }: Content)
     event_ts: step.eventTs,
     duration_ms: step.durationMs,
     device: step.device,
+    duration_ms_wide: null,
+    extra: step.device === null ? null : JSON.stringify({ seen_on: step.device }),
     content_slug: `content-${content}`,
     content_title: title,
     content_type: TYPES[content % 3]!,
     content_length_seconds: lengthSeconds,
+    content_length_seconds_wide: null,
     engagement_pct_bp: known ? Math.floor((step.durationMs! * 10) / lengthSeconds! + 0.5) : null,
   };
 }

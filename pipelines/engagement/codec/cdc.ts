@@ -1,9 +1,10 @@
 /** Reads Debezium's envelopes of the captured tables: only what the pipeline needs of them. */
 import { compileReader } from '../../../engine/avro/compile-reader.ts';
-import { undecodable } from '../../../engine/avro/errors.ts';
+import { missingField, undecodable } from '../../../engine/avro/errors.ts';
 import { type BodyReader, FramedDecoder, type SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import { nullable, type Projected, record, type Shape, type Span } from '../../../engine/avro/projection.ts';
 import type { SchemaNode } from '../../../engine/avro/resolve.ts';
+import { carriedColumns } from './extra.ts';
 
 /** Created, updated, deleted, or read by a snapshot. */
 export type ChangeOp = 'c' | 'u' | 'd' | 'r';
@@ -32,9 +33,18 @@ const eventRow = record({
   userIdAt: { from: 'user_id', read: 'stringSpan' },
   eventTypeAt: { from: 'event_type', read: 'stringSpan' },
   eventTsMicros: { from: 'event_ts', read: 'micros' },
-  durationMs: { from: 'duration_ms', read: nullable('number'), fallback: null },
+  // No fallback, unlike the device: figures are made of it. Were it dropped or renamed, they would turn into NULL unseen.
+  durationMs: { from: 'duration_ms', read: nullable('number') },
   deviceAt: { from: 'device', read: nullable('stringSpan'), fallback: null },
 });
+
+/**
+ * Columns that are left behind on purpose: raw_payload is the largest of a row, no figure is computed from it, and what a
+ * client sends may be personal. It stays in Postgres and in the captured topic.
+ */
+const LEFT_BEHIND = ['raw_payload'];
+
+const KNOWN_COLUMNS = new Set([...Object.values(eventRow.fields).map(({ from }) => from), ...LEFT_BEHIND]);
 
 /**
  * A row of engagement_events. What is only copied into the enriched event stays where it is: `…At` are spans of the
@@ -58,6 +68,8 @@ const contentKey = record({ id: { from: 'id', read: 'interned' } });
 export interface EngagementChange extends SourceChange<RawEvent> {
   /** The row as it was: for a deletion, and for an update when asked for. */
   readonly before: RawEvent | null;
+  /** Columns of `after` that the pipeline does not know, as `carriedColumns` gives them. */
+  readonly extra: string | null;
 }
 
 export interface ContentChange extends SourceChange<RawContent> {
@@ -92,10 +104,10 @@ function isOp(op: string): op is ChangeOp {
   return op === 'c' || op === 'u' || op === 'd' || op === 'r';
 }
 
-/** The writer's schema of the before image. */
+/** The writer's schema of the before image, which is that of a row or null. */
 function beforeOf(writer: SchemaNode): SchemaNode {
   const field = writer.type === 'record' ? writer.fields.find(({ name }) => name === 'before') : undefined;
-  if (field === undefined) throw undecodable('not a Debezium envelope');
+  if (field === undefined) throw missingField("before is not in the writer's schema: not a Debezium envelope");
   return field.node;
 }
 
@@ -131,7 +143,10 @@ export function engagementChangeDecoder(
 ): FramedDecoder<EngagementChange> {
   const all = before === 'all';
   const compile = (writer: SchemaNode): BodyReader<EngagementChange> => {
-    const read = compileReader(writer, envelope(eventRow));
+    const carried = carriedColumns(beforeOf(writer), KNOWN_COLUMNS);
+    // Read in the same pass. A row without such columns, as of the first migrations, costs nothing more.
+    const row = carried === null ? eventRow : { ...eventRow, fields: { ...eventRow.fields, ...carried.fields } };
+    const read = compileReader(writer, envelope(row));
     const readBefore = compileReader(beforeOf(writer), nullable(eventRow));
     return (bytes, start, end) => {
       const { op, after, source, before } = read(bytes, start, end);
@@ -141,6 +156,7 @@ export function engagementChangeDecoder(
         op,
         before: op === 'd' || all ? readBefore(bytes, before.start, before.end) : null,
         after,
+        extra: carried === null || after === null ? null : carried.text(after, bytes),
         lsn: source.lsn,
         xid: op === 'r' || source.xid === null ? 0n : source.xid,
         commitTsMs: source.tsMs,

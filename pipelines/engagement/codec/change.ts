@@ -4,7 +4,7 @@ import { compileReader, compileWholeReader } from '../../../engine/avro/compile-
 import { type BodyReader, FramedDecoder, type SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import { beginFrame } from '../../../engine/avro/framing.ts';
 import { nullable, type Projected, record } from '../../../engine/avro/projection.ts';
-import { resolveSchema } from '../../../engine/avro/resolve.ts';
+import { resolveSchema, type SchemaNode } from '../../../engine/avro/resolve.ts';
 import { type Change, type ChangeKind, changeSchema } from '../../../schemas/engagement/change.ts';
 
 const schema = resolveSchema(changeSchema);
@@ -55,6 +55,7 @@ const contribution = record({
   eventType: { from: 'event_type', read: 'interned' },
   eventTsMicros: { from: 'event_ts', read: 'number' },
   durationMs: { from: 'duration_ms', read: nullable('number') },
+  durationMsWide: { from: 'duration_ms_wide', read: nullable('number'), fallback: null },
   slug: { from: 'content_slug', read: 'interned' },
   title: { from: 'content_title', read: 'interned' },
   contentType: { from: 'content_type', read: 'interned' },
@@ -62,7 +63,7 @@ const contribution = record({
 });
 
 /** What one side of a change adds to or takes from the leaderboards. */
-export type LeaderboardContribution = Projected<typeof contribution>;
+export type LeaderboardContribution = Omit<Projected<typeof contribution>, 'durationMsWide'>;
 
 const leaderboardChange = record({
   lsn: { from: 'lsn', read: 'bigint' },
@@ -72,12 +73,29 @@ const leaderboardChange = record({
   kind: { from: 'kind', read: 'string' },
 });
 
-export type LeaderboardChange = Omit<Projected<typeof leaderboardChange>, 'kind'> & { readonly kind: ChangeKind };
+export type LeaderboardChange = Omit<Projected<typeof leaderboardChange>, 'kind' | 'before' | 'after'> & {
+  readonly kind: ChangeKind;
+  readonly before: LeaderboardContribution | null;
+  readonly after: LeaderboardContribution | null;
+};
+
+/** One duration, whichever field holds it. */
+function narrowed(side: Projected<typeof contribution> | null): LeaderboardContribution | null {
+  return side === null || side.durationMsWide === null ? side : { ...side, durationMs: side.durationMsWide };
+}
 
 /** Decoder of topic `engagement.changes`, as far as the leaderboards need it. */
 export function leaderboardChangeDecoder(source: SchemaSource): FramedDecoder<LeaderboardChange> {
-  return new FramedDecoder({
-    source,
-    compile: (writer) => compileReader(writer, leaderboardChange) as BodyReader<LeaderboardChange>,
-  });
+  const compile = (writer: SchemaNode): BodyReader<LeaderboardChange> => {
+    const read = compileReader(writer, leaderboardChange);
+    return (bytes, start, end) => {
+      const change = read(bytes, start, end);
+      const { before, after } = change;
+      // Hardly ever: what was read is what is passed on.
+      const wide = (before?.durationMsWide ?? null) !== null || (after?.durationMsWide ?? null) !== null;
+      const sides = wide ? { ...change, before: narrowed(before), after: narrowed(after) } : change;
+      return sides as LeaderboardChange;
+    };
+  };
+  return new FramedDecoder({ source, compile });
 }

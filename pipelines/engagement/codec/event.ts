@@ -23,7 +23,8 @@ export function encodeContentPart({ slug, title, contentType, lengthSeconds }: C
   writer.string(slug);
   writer.string(title);
   writer.string(contentType);
-  optionalLong(writer, lengthSeconds);
+  optionalLong(writer, narrow(lengthSeconds));
+  optionalLong(writer, wide(lengthSeconds));
   return Buffer.from(writer.take());
 }
 
@@ -36,12 +37,24 @@ function optionalLong(writer: ByteWriter, value: number | null): void {
   }
 }
 
+/** The value, if an Avro int holds it. The contract may not widen a field (FULL_TRANSITIVE): what does not fit has its own. */
+function narrow(value: number | null): number | null {
+  return value === null || (value | 0) === value ? value : null;
+}
+
+/** The value, if an Avro int does not hold it. */
+function wide(value: number | null): number | null {
+  return value === null || (value | 0) === value ? null : value;
+}
+
 /** What makes an event: a row, its content, and the change that brought them together. */
 export interface EventParts {
   /** With a time, and not a negative one: `validateEvent` was there. */
   readonly row: RawEvent & { readonly eventTsMicros: number };
   /** The buffer that the row's spans refer to. */
   readonly bytes: Buffer;
+  /** The row's columns that the event has no field for. */
+  readonly extra: string | null;
   readonly content: ContentPart;
   /** Percent of the content's length in basis points. */
   readonly pctBp: number | null;
@@ -50,7 +63,8 @@ export interface EventParts {
 }
 
 /** Writes the body of an EngagementEvent behind what the writer holds. */
-export function encodeEvent(writer: ByteWriter, { row, bytes, content, pctBp, lsn, commitTsMs }: EventParts): void {
+export function encodeEvent(writer: ByteWriter, parts: EventParts): void {
+  const { row, bytes, extra, content, pctBp, lsn, commitTsMs } = parts;
   const { idAt, contentIdAt, userIdAt, eventTypeAt, deviceAt } = row;
   if (idAt.end === contentIdAt.start && contentIdAt.end === userIdAt.start && userIdAt.end === eventTypeAt.start) {
     // The table's columns are in the order of the event's fields, and so are their bytes.
@@ -62,12 +76,19 @@ export function encodeEvent(writer: ByteWriter, { row, bytes, content, pctBp, ls
     writer.copy(bytes, eventTypeAt.start, eventTypeAt.end);
   }
   writer.long(row.eventTsMicros);
-  optionalLong(writer, row.durationMs);
+  optionalLong(writer, narrow(row.durationMs));
   if (deviceAt === null) {
     writer.byte(0);
   } else {
     writer.byte(2);
     writer.copy(bytes, deviceAt.start, deviceAt.end);
+  }
+  optionalLong(writer, wide(row.durationMs));
+  if (extra === null) {
+    writer.byte(0);
+  } else {
+    writer.byte(2);
+    writer.string(extra);
   }
   encodeTail(writer, content, pctBp, { lsn, commitTsMs });
 }
@@ -89,11 +110,17 @@ const correctionShape = record({
   contentId: { from: 'content_id', read: 'interned' },
   eventTsMicros: { from: 'event_ts', read: 'number' },
   durationMs: { from: 'duration_ms', read: nullable('number') },
+  durationMsWide: { from: 'duration_ms_wide', read: nullable('number') },
   slugAt: { from: 'content_slug', read: 'stringSpan' },
 });
 
 /** What is needed of an encoded event to correct it: `slugAt.start` is where its own fields end. */
 export type CorrectableEvent = Projected<typeof correctionShape>;
+
+/** The duration, whichever field holds it. */
+export function durationOf(event: Pick<CorrectableEvent, 'durationMs' | 'durationMsWide'>): number | null {
+  return event.durationMs ?? event.durationMsWide;
+}
 
 const readCorrectable = compileReader(schema, correctionShape);
 
@@ -120,7 +147,7 @@ export function encodeCorrectedEvent(
   writer: ByteWriter,
   body: Buffer,
   event: CorrectableEvent,
-  { content, pctBp, lsn, commitTsMs }: Omit<EventParts, 'row' | 'bytes'>,
+  { content, pctBp, lsn, commitTsMs }: Omit<EventParts, 'row' | 'bytes' | 'extra'>,
 ): void {
   writer.copy(body, 0, event.slugAt.start);
   encodeTail(writer, content, pctBp, { lsn, commitTsMs });

@@ -196,12 +196,12 @@ function eventRow(event: EngagementEvent): Row {
     userId: event.user_id,
     eventType: event.event_type,
     eventMicros: BigInt(event.event_ts),
-    durationMs: event.duration_ms,
+    durationMs: event.duration_ms ?? event.duration_ms_wide,
     device: event.device,
     slug: event.content_slug,
     title: event.content_title,
     contentType: event.content_type,
-    lengthSeconds: event.content_length_seconds,
+    lengthSeconds: event.content_length_seconds ?? event.content_length_seconds_wide,
     pctBp: event.engagement_pct_bp === null ? null : BigInt(event.engagement_pct_bp),
   };
 }

@@ -50,6 +50,11 @@ export function wrapped(sum: string | bigint): bigint {
   return BigInt.asUintN(64, BigInt(sum));
 }
 
+/** An integer of 32 or of 64 bits, as each database and width gives it. */
+type AnyInteger = number | bigint | string;
+
+const integer = (value: AnyInteger | null): number | null => (value === null ? null : Number(value));
+
 /** What a database answers for `ROW_COLUMNS`, numbers as text. */
 export interface RowAnswer {
   readonly id: string;
@@ -57,12 +62,12 @@ export interface RowAnswer {
   readonly user_id: string;
   readonly event_type: string;
   readonly us: string | null;
-  readonly duration_ms: number | null;
+  readonly duration_ms: AnyInteger | null;
   readonly device: string | null;
   readonly slug: string;
   readonly title: string;
   readonly content_type: string;
-  readonly length_seconds: number | null;
+  readonly length_seconds: AnyInteger | null;
   readonly pct: string | null;
 }
 
@@ -73,12 +78,12 @@ export function toRow(answer: RowAnswer): Row {
     userId: answer.user_id,
     eventType: answer.event_type,
     eventMicros: answer.us === null ? null : BigInt(answer.us),
-    durationMs: answer.duration_ms,
+    durationMs: integer(answer.duration_ms),
     device: answer.device,
     slug: answer.slug,
     title: answer.title,
     contentType: answer.content_type,
-    lengthSeconds: answer.length_seconds,
+    lengthSeconds: integer(answer.length_seconds),
     pctBp: answer.pct === null ? null : BigInt(answer.pct),
   };
 }

@@ -59,6 +59,9 @@ function event([number, content, user, type, at, seconds, device]: Line): EventR
     event_ts: Date.parse(at) * 1_000,
     duration_ms: seconds === null ? null : seconds * 1_000,
     device,
+    duration_ms_wide: null,
+    extra: null,
+    content_length_seconds_wide: null,
     engagement_pct_bp: seconds === null || length === null ? null : (seconds * 10_000) / length,
     ...CONTENTS[content],
   };

@@ -32,7 +32,7 @@ describe('a cluster', () => {
 
   it('makes everything on all nodes', () => {
     expect(statements.length).toBeGreaterThan(render().length);
-    for (const statement of statements) expect(statement).toMatch(/^CREATE [\w ]+ ON CLUSTER 'sluice'/);
+    for (const statement of statements) expect(statement).toMatch(/^(CREATE|ALTER TABLE) [\w ]+ ON CLUSTER 'sluice'/);
     expect(statements.join('\n')).not.toMatch(/[{}]/);
   });
 
@@ -89,6 +89,15 @@ describe('renderMigration', () => {
       ttl: new Map([['a', { table: 'a', expression: 'toDateTime(x)' }]]),
     });
     expect(renderMigration(text, { name: 'c' }).ttl.get('a')?.table).toBe('a_local');
+  });
+
+  it('alters the table that holds the rows, and on a cluster the Distributed one too', () => {
+    const text = 'ALTER TABLE {table:a}{on_cluster} ADD COLUMN x UInt8;\n\n{alter_distributed:a ADD COLUMN x UInt8}\n';
+    expect(renderMigration(text).statements).toEqual(['ALTER TABLE a ADD COLUMN x UInt8']);
+    expect(renderMigration(text, { name: 'c' }).statements).toEqual([
+      "ALTER TABLE a_local ON CLUSTER 'c' ADD COLUMN x UInt8",
+      "ALTER TABLE a ON CLUSTER 'c' ADD COLUMN x UInt8",
+    ]);
   });
 
   it('refuses an unknown placeholder and a cluster name that is no name', () => {

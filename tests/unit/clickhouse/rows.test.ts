@@ -22,10 +22,13 @@ const EVENT: EventRow = {
   event_ts: 1_770_000_000_000_001,
   duration_ms: 0,
   device: null,
+  duration_ms_wide: null,
+  extra: null,
   content_slug: 'slug',
   content_title: 'tab\there',
   content_type: 'podcast',
   content_length_seconds: null,
+  content_length_seconds_wide: null,
   engagement_pct_bp: null,
 };
 
@@ -66,11 +69,20 @@ describe('changeRows', () => {
     const after = { ...EVENT, duration_ms: 7 };
     const rows = emitted({ ...CHANGE, before: EVENT, after });
     const head = ['9007199254740993', 'c', 'u', 'play', '1770000000.000001'];
-    const middle = ['\\N', 'slug', 'tab\\there', 'podcast', '\\N', '\\N'];
+    const middle = ['\\N', 'slug', 'tab\\there', 'podcast', '\\N', '\\N', '\\N'];
     const position = ['update', '9223372036854775808', '0', '0000000000.005'];
     expect(rows).toEqual([
       [-1, [...head, '0', ...middle, ...position]],
       [1, [...head, '7', ...middle, ...position]],
+    ]);
+  });
+
+  it('writes a value that does not fit 32 bits into the same cell, and carried columns as they are', () => {
+    const wide = { duration_ms: null, duration_ms_wide: 3_000_000_000, content_length_seconds_wide: 2 ** 40 };
+    const [[, cells]] = emitted({ ...CHANGE, after: { ...EVENT, ...wide, extra: '{"a":"b\\tc"}' } }) as [[1, string[]]];
+    expect(cells.slice(5, 13)).toEqual([
+      ...['3000000000', '\\N', 'slug', 'tab\\there', 'podcast'],
+      ...['1099511627776', '\\N', '{"a":"b\\\\tc"}'],
     ]);
   });
 

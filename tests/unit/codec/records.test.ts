@@ -129,12 +129,15 @@ describe('leaderboardChangeDecoder', { timeout: 60_000 }, () => {
   it('reads what the leaderboards need of a change', async () => {
     const decoder = leaderboardChangeDecoder(registry);
     await decoder.prepare([framed(3, Buffer.alloc(0))]);
-    const contribution = (event: EngagementEvent | null): LeaderboardContribution | null =>
+    const contribution = (
+      event: EngagementEvent | null,
+    ): (LeaderboardContribution & { durationMsWide: number | null }) | null =>
       event && {
         contentId: event.content_id,
         eventType: event.event_type,
         eventTsMicros: event.event_ts,
-        durationMs: event.duration_ms,
+        durationMs: event.duration_ms_wide ?? event.duration_ms,
+        durationMsWide: event.duration_ms_wide,
         slug: event.content_slug,
         title: event.content_title,
         contentType: event.content_type,

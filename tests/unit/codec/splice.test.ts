@@ -29,15 +29,23 @@ const content: fc.Arbitrary<ContentFields> = fc.record({
   slug: text,
   title: text,
   contentType: text,
-  lengthSeconds: fc.option(fc.nat()),
+  lengthSeconds: fc.option(fc.oneof(fc.nat(), fc.maxSafeNat())),
 });
 
-const extra = fc.record({ content, pctBp: fc.option(fc.maxSafeInteger()), lsn, commitTsMs: millis });
+const inInt = (value: number | null) => value === null || (value >= -(2 ** 31) && value < 2 ** 31);
 
-type Extra = typeof extra extends fc.Arbitrary<infer T> ? T : never;
+const additions = fc.record({
+  content,
+  extra: fc.option(text),
+  pctBp: fc.option(fc.maxSafeInteger()),
+  lsn,
+  commitTsMs: millis,
+});
+
+type Additions = typeof additions extends fc.Arbitrary<infer T> ? T : never;
 
 /** The event as it should be. */
-function event(row: EventRow, { content, pctBp, lsn, commitTsMs }: Extra): EngagementEvent {
+function event(row: EventRow, { content, extra, pctBp, lsn, commitTsMs }: Additions): EngagementEvent {
   const time = Buffer.from(row.eventTs);
   return {
     event_id: row.id,
@@ -47,10 +55,13 @@ function event(row: EventRow, { content, pctBp, lsn, commitTsMs }: Extra): Engag
     event_ts: parseMicros(time, 0, time.length),
     duration_ms: row.durationMs,
     device: row.device,
+    duration_ms_wide: null,
+    extra,
     content_slug: content.slug,
     content_title: content.title,
     content_type: content.contentType,
-    content_length_seconds: content.lengthSeconds,
+    content_length_seconds: inInt(content.lengthSeconds) ? content.lengthSeconds : null,
+    content_length_seconds_wide: inInt(content.lengthSeconds) ? null : content.lengthSeconds,
     engagement_pct_bp: pctBp,
     source_lsn: lsn,
     source_commit_ts: commitTsMs,
@@ -100,7 +111,7 @@ describe.each(Object.entries(tables))('a row of a table with columns %s', { time
     const decoder = engagementChangeDecoder(schemasById({ 7: schema }));
     await decoder.prepare([framed(7, Buffer.alloc(0))]);
     fc.assert(
-      fc.property(eventRow, extra, (row, more) => {
+      fc.property(eventRow, additions, (row, more) => {
         const bytes = captured(row);
         const raw = decoder.decode(bytes).after as RawEvent & { readonly eventTsMicros: number };
         const parts = { ...more, row: raw, bytes, content: encodeContentPart(more.content) };
@@ -117,13 +128,13 @@ describe.each(Object.entries(tables))('a row of a table with columns %s', { time
 describe('encodeCorrectedEvent', { timeout: 60_000 }, () => {
   it('replaces what comes from the content and from the change, nothing else', () => {
     fc.assert(
-      fc.property(eventRow, extra, extra, (row, first, second) => {
+      fc.property(eventRow, additions, additions, (row, first, second) => {
         const body = bodyOf(event(row, first));
         const read = correctableEvent(body);
         expect(read).toMatchObject({ id: row.id, contentId: row.contentId, durationMs: row.durationMs });
         const parts = { ...second, content: encodeContentPart(second.content) };
         const corrected = written((writer) => encodeCorrectedEvent(writer, body, read, parts));
-        expect(decodeEvent(corrected)).toEqual(event(row, second));
+        expect(decodeEvent(corrected)).toEqual(event(row, { ...second, extra: first.extra }));
       }),
       seeded,
     );

@@ -7,7 +7,20 @@ const EVENT_SCHEMA = 11;
 const CONTENT_SCHEMA = 12;
 /** Envelopes of a table without event_type. */
 const LACKING_SCHEMA = 13;
+/** Envelopes of a table that has been altered: a column added, integers widened. */
+const EVOLVED_SCHEMA = 14;
+const EVOLVED_CONTENT_SCHEMA = 15;
 const UNREGISTERED_SCHEMA = 99;
+
+const evolvedEvent = [
+  { name: 'campaign', type: ['null', 'string'], default: null },
+  ...eventColumns.map((column) =>
+    column.name === 'duration_ms' ? { ...column, type: ['null', 'long'], default: null } : column,
+  ),
+];
+const evolvedContent = contentColumns.map((column) =>
+  column.name === 'length_seconds' ? { ...column, type: ['null', 'long'], default: null } : column,
+);
 
 /** The registry's schemas by id. */
 export const CAPTURE_SCHEMAS: Readonly<Record<number, AvroSchema>> = {
@@ -17,10 +30,14 @@ export const CAPTURE_SCHEMAS: Readonly<Record<number, AvroSchema>> = {
     'engagement_events',
     eventColumns.filter(({ name }) => name !== 'event_type'),
   ),
+  [EVOLVED_SCHEMA]: envelopeSchema('engagement_events', evolvedEvent),
+  [EVOLVED_CONTENT_SCHEMA]: envelopeSchema('content', evolvedContent),
 };
 
 const eventType = avscType(CAPTURE_SCHEMAS[EVENT_SCHEMA]!);
 const contentType = avscType(CAPTURE_SCHEMAS[CONTENT_SCHEMA]!);
+const evolvedType = avscType(CAPTURE_SCHEMAS[EVOLVED_SCHEMA]!);
+const evolvedContentType = avscType(CAPTURE_SCHEMAS[EVOLVED_CONTENT_SCHEMA]!);
 const lackingType = avscType(CAPTURE_SCHEMAS[LACKING_SCHEMA]!);
 
 export type CaptureOp = 'c' | 'u' | 'd' | 'r';
@@ -32,8 +49,12 @@ export function eventEnvelope(
   op: CaptureOp,
   block: SourceBlock,
 ): Buffer {
-  const rows = { before: before && eventValue(before), after: after && eventValue(after) };
-  return framed(EVENT_SCHEMA, eventType.toBuffer({ ...rows, ...envelope(op, block, 'engagement_events') }));
+  const evolved = [before, after].some((row) => row !== null && needsAltered(row));
+  const rows = { before: before && eventValue(before, evolved), after: after && eventValue(after, evolved) };
+  const value = { ...rows, ...envelope(op, block, 'engagement_events') };
+  return evolved
+    ? framed(EVOLVED_SCHEMA, evolvedType.toBuffer(value))
+    : framed(EVENT_SCHEMA, eventType.toBuffer(value));
 }
 
 /** A change of content; what was before is of no interest. */
@@ -42,18 +63,22 @@ export function contentEnvelope(
   op: CaptureOp,
   block: SourceBlock,
 ): Buffer {
+  const evolved = !inInt(content.lengthSeconds);
+  const length = evolved ? { long: BigInt(content.lengthSeconds!) } : { int: content.lengthSeconds };
   const row = {
     'cdc.public.content.Value': {
       id: content.id,
       slug: content.slug,
       title: content.title,
       content_type: content.contentType,
-      length_seconds: content.lengthSeconds === null ? null : { int: content.lengthSeconds },
+      length_seconds: content.lengthSeconds === null ? null : length,
       publish_ts: '2026-01-01T00:00:00.000000Z',
     },
   };
   const before = op === 'r' ? null : row;
-  return framed(CONTENT_SCHEMA, contentType.toBuffer({ before, after: row, ...envelope(op, block, 'content') }));
+  const value = { before, after: row, ...envelope(op, block, 'content') };
+  if (evolved) return framed(EVOLVED_CONTENT_SCHEMA, evolvedContentType.toBuffer(value));
+  return framed(CONTENT_SCHEMA, contentType.toBuffer(value));
 }
 
 /** A value that no row can be read from, and the reason; a tombstone has none. */
@@ -71,6 +96,7 @@ export function garbage(
     eventMicros: Date.UTC(2026, 0, 2, 3, 4, 5) * 1000,
     durationMs: 5,
     device: null,
+    campaign: null,
     payload: 0,
   };
   const whole = { before: null, after: eventValue(row), ...envelope('c', block, 'engagement_events') };
@@ -87,7 +113,13 @@ export function garbage(
   return all[kind];
 }
 
-function eventValue(row: EventRow): unknown {
+const inInt = (value: number | null): boolean => value === null || (value >= -(2 ** 31) && value < 2 ** 31);
+
+/** Whether the table as it first was could not hold the row. */
+const needsAltered = ({ campaign, durationMs }: EventRow): boolean => campaign !== null || !inInt(durationMs);
+
+function eventValue(row: EventRow, evolved = false): unknown {
+  const duration = evolved ? { long: BigInt(row.durationMs ?? 0) } : { int: row.durationMs };
   return {
     'cdc.public.engagement_events.Value': {
       id: row.id,
@@ -95,9 +127,10 @@ function eventValue(row: EventRow): unknown {
       user_id: `user-${row.user}`,
       event_type: row.eventType,
       event_ts: row.eventTs,
-      duration_ms: row.durationMs === null ? null : { int: row.durationMs },
+      duration_ms: row.durationMs === null ? null : duration,
       device: row.device === null ? null : { string: row.device },
       raw_payload: { string: `{"n":${row.payload}}` },
+      campaign: row.campaign === null ? null : { string: row.campaign },
     },
   };
 }

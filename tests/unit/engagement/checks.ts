@@ -138,18 +138,21 @@ function checkCorrection({ before, after, lsn, xid, commit_ts }: Change, { sourc
   expect(found).toEqual(block);
   const reached = source.versions[content]!.slice(0, crossed + 1).map(({ fields }) => fields);
   expect(reached).toContainEqual(contentFieldsOf(after!));
-  expect(after!.engagement_pct_bp).toBe(pctBp(after!.duration_ms, after!.content_length_seconds));
+  expect(after!.engagement_pct_bp).toBe(
+    pctBp(after!.duration_ms ?? after!.duration_ms_wide, contentFieldsOf(after!).lengthSeconds),
+  );
   expect(contribution(after!)).not.toEqual(contribution(before!));
   expect(ownFields(after!)).toEqual(ownFields(before!));
 }
 
 function contentFieldsOf(event: EngagementEvent): ContentFields {
   const { content_slug: slug, content_title: title, content_type: contentType } = event;
-  return { slug, title, contentType, lengthSeconds: event.content_length_seconds };
+  return { slug, title, contentType, lengthSeconds: event.content_length_seconds ?? event.content_length_seconds_wide };
 }
 
-function ownFields({ event_id, content_id, user_id, event_type, event_ts, duration_ms, device }: EngagementEvent) {
-  return { event_id, content_id, user_id, event_type, event_ts, duration_ms, device };
+function ownFields(event: EngagementEvent) {
+  const { event_id, content_id, user_id, event_type, event_ts, duration_ms, duration_ms_wide, device, extra } = event;
+  return { event_id, content_id, user_id, event_type, event_ts, duration_ms, duration_ms_wide, device, extra };
 }
 
 /**

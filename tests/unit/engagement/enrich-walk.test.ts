@@ -24,6 +24,7 @@ const fields = {
   when: { at: 'before', ms: 1_000 },
   durationMs: 6_000,
   device: null,
+  campaign: null,
 } as const;
 const alone = (op: Op): Step => ({ do: op, together: false, waitMs: 10 });
 const write = (id: number): Step => alone({ op: 'write', id, content: 0, fields });

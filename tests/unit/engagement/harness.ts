@@ -11,7 +11,7 @@ import { StageTask, type TaskStep } from '../../../engine/stage-task.ts';
 import { VersionedRows } from '../../../engine/versioned-table.ts';
 import { contentChangeDecoder, engagementChangeDecoder } from '../../../pipelines/engagement/codec/cdc.ts';
 import { changeDecoder } from '../../../pipelines/engagement/codec/change.ts';
-import { eventDecoder } from '../../../pipelines/engagement/codec/event.ts';
+import { eventBodyDecoder, eventDecoder } from '../../../pipelines/engagement/codec/event.ts';
 import { keyDecoder } from '../../../pipelines/engagement/codec/key.ts';
 import type { ContentVersion } from '../../../pipelines/engagement/content-path.ts';
 import { contentVersion, enrichStage } from '../../../pipelines/engagement/enrich.ts';
@@ -20,6 +20,7 @@ import { OperatorGuard } from '../../../pipelines/operations/operator-guard.ts';
 import { type Change, changeSchema } from '../../../schemas/engagement/change.ts';
 import { type EngagementEvent, eventSchema } from '../../../schemas/engagement/event.ts';
 import { eventKeySchema } from '../../../schemas/engagement/event-key.ts';
+import { changeV1, eventV1 } from '../../support/event-v1.ts';
 import type { Fault, MemoryLog } from '../../support/memory-log.ts';
 import { schemasById } from '../codec/debezium.ts';
 import { CAPTURE_SCHEMAS } from './capture.ts';
@@ -27,8 +28,15 @@ import { keyOf, type Policy } from './model.ts';
 import type { Step } from './rows.ts';
 import type { Source } from './source.ts';
 
-const IDS = { key: 1, event: 2, change: 3 };
-const registry = schemasById({ 1: eventKeySchema, 2: eventSchema, 3: changeSchema, ...CAPTURE_SCHEMAS });
+export const IDS = { key: 1, event: 2, change: 3, eventV1: 4, changeV1: 5 };
+const registry = schemasById({
+  [IDS.key]: eventKeySchema,
+  [IDS.event]: eventSchema,
+  [IDS.change]: changeSchema,
+  [IDS.eventV1]: eventV1,
+  [IDS.changeV1]: changeV1,
+  ...CAPTURE_SCHEMAS,
+});
 
 export interface Crash {
   /** After how many passings of a step, or commits, it strikes. */
@@ -77,6 +85,7 @@ class Drive {
   readonly #options: DriveOptions;
   readonly #crashes: Crash[];
   readonly #decoder = engagementChangeDecoder(registry);
+  readonly #bodies = eventBodyDecoder(registry);
   readonly #contents = contentChangeDecoder(registry);
   readonly #changes = changeDecoder(registry);
   readonly #operators: OperatorGuard;
@@ -97,8 +106,9 @@ class Drive {
 
   async run(): Promise<number> {
     const { log } = this.#options;
-    await this.#contents.prepare(log.records(CDC_CONTENT, 0).map(({ value }) => value));
-    await this.#changes.prepare([Buffer.from([0, 0, 0, 0, IDS.change])]);
+    await this.#contents.load(Object.keys(CAPTURE_SCHEMAS).map(Number));
+    await this.#changes.load([IDS.change, IDS.changeV1]);
+    await this.#bodies.load([IDS.event, IDS.eventV1]);
     log.fault = () => FAULTS.find((fault) => this.#strikes(fault)) ?? null;
     this.#follow();
     for (let starts = 1; ; starts++) {
@@ -108,7 +118,7 @@ class Drive {
 
   async #start(): Promise<boolean> {
     const { log, partition, policy, maxRecords, walkRows, dir } = this.#options;
-    const parts = { contents: this.#table, decoder: this.#decoder, operators: this.#operators };
+    const parts = { contents: this.#table, decoder: this.#decoder, bodies: this.#bodies, operators: this.#operators };
     const stage = enrichStage({ ...parts, ids: IDS, policy, walkRows });
     this.#task = new StageTask({
       stage,

@@ -31,9 +31,11 @@ const eventFields: fc.Arbitrary<EventFields> = fc.record({
   durationMs: fc.oneof(
     { weight: 6, arbitrary: fc.nat(5_000) },
     { weight: 2, arbitrary: fc.constant(null) },
-    { weight: 1, arbitrary: fc.constantFrom(-1, -2_147_483_648, 2_147_483_647) },
+    { weight: 1, arbitrary: fc.constantFrom(-1, -2_147_483_648, 2_147_483_647, 2_147_483_648, 365 * 86_400_000) },
+    { weight: 1, arbitrary: fc.constantFrom(365 * 86_400_000 + 1, Number.MAX_SAFE_INTEGER) },
   ),
   device: fc.constantFrom(null, '', 'ios', 'schreibmaschine·größer'),
+  campaign: fc.constantFrom(null, '', 'mai', '"größer"'),
 });
 
 /** Few values, so that a content returns to what it was. */
@@ -41,7 +43,7 @@ export const contentFields: fc.Arbitrary<ContentFields> = fc.record({
   slug: fc.constantFrom('a', 'b'),
   title: fc.constantFrom('One', 'Zwölf'),
   contentType: fc.constantFrom('podcast', 'video'),
-  lengthSeconds: fc.constantFrom(null, 0, 1, 3, 600),
+  lengthSeconds: fc.constantFrom(null, 0, 1, 3, 600, 2 ** 31, 2 ** 52),
 });
 
 const row = fc.nat(5);

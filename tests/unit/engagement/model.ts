@@ -49,6 +49,8 @@ export function pctBp(durationMs: number | null, lengthSeconds: number | null): 
   return Number((2n * duration * 10n + length) / (2n * length));
 }
 
+const inInt = (value: number | null): boolean => value === null || (value >= -(2 ** 31) && value < 2 ** 31);
+
 export function join(row: EventRow, version: ContentVersion, source: { lsn: bigint; commitTsMs: number }) {
   const { slug, title, contentType, lengthSeconds } = version.fields;
   return {
@@ -57,12 +59,15 @@ export function join(row: EventRow, version: ContentVersion, source: { lsn: bigi
     user_id: `user-${row.user}`,
     event_type: row.eventType,
     event_ts: row.eventMicros!,
-    duration_ms: row.durationMs,
+    duration_ms: inInt(row.durationMs) ? row.durationMs : null,
     device: row.device,
+    duration_ms_wide: inInt(row.durationMs) ? null : row.durationMs,
+    extra: row.campaign === null ? null : JSON.stringify({ campaign: row.campaign }),
     content_slug: slug,
     content_title: title,
     content_type: contentType,
-    content_length_seconds: lengthSeconds,
+    content_length_seconds: inInt(lengthSeconds) ? lengthSeconds : null,
+    content_length_seconds_wide: inInt(lengthSeconds) ? null : lengthSeconds,
     engagement_pct_bp: pctBp(row.durationMs, lengthSeconds),
     source_lsn: source.lsn,
     source_commit_ts: source.commitTsMs,
@@ -80,7 +85,8 @@ const sameRow = (a: EventRow, b: EventRow): boolean =>
   a.eventType === b.eventType &&
   a.eventMicros === b.eventMicros &&
   a.durationMs === b.durationMs &&
-  a.device === b.device;
+  a.device === b.device &&
+  a.campaign === b.campaign;
 
 /** What the first `count` records of a partition come to. */
 export function expected(source: Source, partition: number, count?: number): Expected {

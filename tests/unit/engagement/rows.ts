@@ -26,6 +26,8 @@ export interface EventFields {
   readonly when: When;
   readonly durationMs: number | null;
   readonly device: string | null;
+  /** A column that was added to the table and that nobody here knows. */
+  readonly campaign: string | null;
 }
 
 export interface ContentFields {

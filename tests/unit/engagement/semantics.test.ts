@@ -75,6 +75,8 @@ describe('a row', () => {
     [MAX_INT, null],
     [-1, 'NEGATIVE_DURATION'],
     [-2_147_483_648, 'NEGATIVE_DURATION'],
+    [365 * DAY_MS, null],
+    [365 * DAY_MS + 1, 'DURATION_OUT_OF_RANGE'],
   ])('with a duration of %s: %s', (durationMs, expected) => {
     expect(reason(durationMs, now)).toBe(expected);
   });

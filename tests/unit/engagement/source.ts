@@ -255,6 +255,7 @@ function idOf(id: number): bigint {
 /** Why a row cannot be counted, or null. */
 export function reasonOf(row: EventRow, commitTsMs: number): string | null {
   if (row.durationMs !== null && row.durationMs < 0) return 'NEGATIVE_DURATION';
+  if (row.durationMs !== null && row.durationMs > 365 * 86_400_000) return 'DURATION_OUT_OF_RANGE';
   if (row.eventMicros === null) return 'TIMESTAMP_OUT_OF_RANGE';
   if (row.eventMicros > (commitTsMs + 24 * HOUR_MS) * 1000) return 'FUTURE_EVENT';
   return row.content === UNKNOWN ? 'UNKNOWN_CONTENT' : null;
