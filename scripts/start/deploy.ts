@@ -17,6 +17,9 @@ export async function deploy(options: DeployOptions): Promise<void> {
   const step = async (script: string, ...args: readonly string[]) => {
     await mustRun(script, args, { env, signal, timeoutMs: STEP_TIMEOUT_MS });
   };
+  // Before anything is changed: what others read may only change in ways that they survive.
+  say('Checking schemas');
+  await step('schemas.ts', 'check');
   say('Applying SQL, registering schemas, creating topics');
   await Promise.all([step('migrate.ts'), step('schemas.ts', 'register'), createTopics(options)]);
   // Needs the capture role and the topics.

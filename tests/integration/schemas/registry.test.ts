@@ -11,6 +11,9 @@ import { ByteWriter } from '../../../engine/avro/byte-writer.ts';
 import { startStack } from '../../../infra/native/stack.ts';
 import { encodeKey, keyDecoder } from '../../../pipelines/engagement/codec/key.ts';
 import { SUBJECTS, schemaText } from '../../../schemas/subjects.ts';
+import { deploy } from '../../../scripts/start/deploy.ts';
+import { runScript } from '../../../scripts/start/task.ts';
+import { changeV1, eventV1 } from '../../support/event-v1.ts';
 import { freePortBase } from '../../support/ports.ts';
 
 interface Field {
@@ -130,6 +133,50 @@ describe('RegistryClient', () => {
   });
 });
 
+/** What may not happen to what others read. */
+const BREAKS: readonly (readonly [what: string, breaks: (fields: readonly Field[]) => readonly Field[]])[] = [
+  ['drops a field without a default', (fields) => fields.filter(({ name }) => name !== 'user_id')],
+  ['adds a field without a default', (fields) => [...fields, { name: 'region', type: 'string' }]],
+  ['renames a field', (fields) => changed(fields, 'user_id', { name: 'person_id' })],
+  ['gives a field another type', (fields) => changed(fields, 'event_type', { type: 'int' })],
+  ['widens a field', (fields) => changed(fields, 'duration_ms', { type: ['null', 'long'] })],
+  ['narrows a field', (fields) => changed(fields, 'engagement_pct_bp', { type: ['null', 'int'] })],
+  ['lets a field be null', (fields) => changed(fields, 'content_slug', { type: ['null', 'string'] })],
+  ['asks for what may be null', (fields) => changed(fields, 'device', { type: 'string', default: undefined })],
+];
+
+function changed(fields: readonly Field[], name: string, to: Partial<Field>): readonly Field[] {
+  return fields.map((field) => (field.name === name ? { ...field, ...to } : field));
+}
+
+describe('the public contract', () => {
+  const { schema, compatibility } = SUBJECTS.event;
+  const name = 'contract-value';
+  const spec = (fields: readonly Field[]) => ({ name, text: JSON.stringify({ ...schema, fields }), compatibility });
+
+  it.each(BREAKS)('is refused when a version %s', async (_, breaks) => {
+    await client.register(spec(schema.fields));
+    const broken = spec(breaks(schema.fields));
+    expect(await client.check(broken)).toMatchObject({ kind: 'incompatible' });
+    await expect(client.register(broken)).rejects.toThrow(coded('SCHEMA_INCOMPATIBLE', 'fatal'));
+    expect((await client.latest(name))?.text).toBe(schemaText(schema));
+  });
+
+  it('follows its first version, and is found behind it', async () => {
+    const first = { name: 'upgraded-value', text: JSON.stringify(eventV1), compatibility };
+    const second = { ...first, text: schemaText(schema) };
+    await client.register(first);
+    expect(await client.check(second)).toEqual({ kind: 'compatible' });
+    const { id } = await client.register(second);
+    expect(await client.versionIds(first.name)).toEqual([await client.idOf(first), id]);
+    expect(await client.versionIds('nothing-value')).toEqual([]);
+    // The log of changes holds both versions too.
+    const change = { name: 'upgraded-changes-value', text: JSON.stringify(changeV1), compatibility: 'BACKWARD' };
+    await client.register(change);
+    expect(await client.check({ ...change, text: schemaText(SUBJECTS.change.schema) })).toEqual({ kind: 'compatible' });
+  });
+});
+
 /** Runs the script as an operator does. */
 function schemas(
   ...args: string[]
@@ -180,6 +227,16 @@ describe('npm run schemas', () => {
     expect(JSON.parse(stdout)).toEqual(SUBJECTS.change.schema);
   });
 
+  it('keeps a worker from starting that writes what is not registered', async () => {
+    await fetch(`${url}/subjects/${SUBJECTS.change.name}`, { method: 'DELETE' });
+    const env = { ...process.env, SLUICE_REGISTRY_URL: url };
+    const { code, output } = await runScript('worker.ts', ['engagement.enrich'], { env, timeoutMs: 60_000 });
+    expect(code).not.toBe(0);
+    expect(output).toContain(
+      `The schema of ${SUBJECTS.change.name} is not registered: run npm run schemas -- register`,
+    );
+  });
+
   it('exits with 1 and the reason when a schema may not follow the registered one, and registers the others', async () => {
     const { name, schema, compatibility } = SUBJECTS.leaderboard;
     await schemas('register');
@@ -191,5 +248,13 @@ describe('npm run schemas', () => {
     const registered = await schemas('register');
     expect(registered).toMatchObject({ status: 1, stdout: refused('REFUSED') });
     expect(registered.stdout.match(/^unchanged/gm)).toHaveLength(Object.keys(SUBJECTS).length - 1);
+    // A deployment ends there, before it has changed anything: there is no Postgres that it could have asked.
+    const env = {
+      ...process.env,
+      SLUICE_REGISTRY_URL: url,
+      SLUICE_POSTGRES_URL: 'postgres://nobody@127.0.0.1:1/nothing',
+    };
+    const deployed = deploy({ env, signal: AbortSignal.timeout(60_000), say: () => {}, warn: () => {} });
+    await expect(deployed).rejects.toThrow(/schemas\.ts check failed \(exit code 1\):[\s\S]*INCOMPATIBLE/);
   });
 });
