@@ -247,7 +247,8 @@ function append(batch: OutputBatch, key: State, value: EngagementEvent | null): 
 async function statesOf(sql: Sql, ids: readonly bigint[]): Promise<ReadonlyMap<bigint, State>> {
   const { rows } = await sql.query<Omit<State, 'event_ts' | 'engagement_pct_bp'> & { readonly us: bigint }>(
     `SELECT e.id AS event_id, e.content_id::text, e.user_id::text, e.event_type, (extract(epoch FROM e.event_ts) * 1000000)::bigint AS us,
-       e.duration_ms, e.device, c.slug AS content_slug, c.title AS content_title, c.content_type,
+       e.duration_ms, e.device, NULL AS duration_ms_wide, NULL AS extra, NULL AS content_length_seconds_wide,
+       c.slug AS content_slug, c.title AS content_title, c.content_type,
        c.length_seconds AS content_length_seconds
      FROM engagement_events e JOIN content c ON c.id = e.content_id WHERE e.id = ANY($1::bigint[])`,
     [ids],

@@ -43,7 +43,8 @@ describe('a cluster', () => {
       expect(nameOf(statement)).toMatch(/_local$/);
       expect(statement).toMatch(/ENGINE = Replicated\w*MergeTree/);
       expect(statement).not.toContain('non_replicated');
-      if (nameOf(statement) === 'sluice_progress_local') continue;
+      // The newest of equal rows wins there: written twice is written once.
+      if (nameOf(statement).startsWith('sluice_')) continue;
       expect(statement).toContain('replicated_deduplication_window = 10000');
       expect(statement).toContain('replicated_deduplication_window_seconds = 604800');
     }
@@ -56,7 +57,7 @@ describe('a cluster', () => {
     for (const one of over) {
       const engine = /Distributed\('sluice', currentDatabase\(\), (\w+), (.+)\)$/.exec(one);
       expect(engine?.[1]).toBe(`${nameOf(one)}_local`);
-      expect(engine?.[2]).toMatch(/^cityHash64\(.+\)$/);
+      expect(engine?.[2]).toMatch(/^(cityHash64\(.+\)|source_offset)$/);
     }
   });
 
