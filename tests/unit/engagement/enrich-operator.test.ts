@@ -16,6 +16,7 @@ const fields = {
   when: { at: 'before', ms: 1_000 },
   durationMs: 6_000,
   device: null,
+  campaign: null,
 } as const;
 const step = (op: Op): Step => ({ do: op, together: false, waitMs: 10 });
 const write = step({ op: 'write', id: 0, content: 0, fields });
