@@ -88,6 +88,16 @@ const sameRow = (a: EventRow, b: EventRow): boolean =>
   a.device === b.device &&
   a.campaign === b.campaign;
 
+/** Whether another copy of the row, by a command that had looked further, came before this one. */
+function isOutdone(records: readonly Captured[], copy: Captured): boolean {
+  const { scannedTo, offset } = copy;
+  if (scannedTo === undefined || !('row' in copy)) return false;
+  return records.some((one) => {
+    if (one.scannedTo === undefined || !('row' in one) || one.offset >= offset) return false;
+    return one.scannedTo > scannedTo && one.row.id === copy.row.id && one.row.content === copy.row.content;
+  });
+}
+
 /** What the first `count` records of a partition come to. */
 export function expected(source: Source, partition: number, count?: number): Expected {
   const changes: RowChange[] = [];
@@ -102,6 +112,7 @@ export function expected(source: Source, partition: number, count?: number): Exp
     // What a command writes again counts only while it is the newest of its row.
     const later = record.copyOf === undefined ? undefined : laterChange(records, record);
     if (later !== undefined && later.offset < record.offset) continue;
+    if (isOutdone(records, record)) continue;
     if (record.kind === 'bad') {
       letters.push({ offset: String(record.offset), reason: record.reason, value: record.value });
       continue;

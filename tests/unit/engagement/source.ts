@@ -33,6 +33,8 @@ export type Captured = SourceBlock & {
   readonly offset: bigint;
   /** Written by a command: the offset of what it is a copy of. */
   readonly copyOf?: bigint;
+  /** … and how far the command had looked. */
+  readonly scannedTo?: bigint;
   readonly value: Buffer | null;
 } & (
     | { readonly kind: 'upsert' | 'delete'; readonly row: EventRow }
@@ -188,7 +190,7 @@ export class Source {
     // A command does not write what it has seen to be superseded.
     const scannedTo = record.offset + 1n + (BigInt(seen) % (later - record.offset));
     const operator = { origin: 'redrive', runId: 'run', scannedTo, force: false } as const;
-    const copy = { ...record, copyOf: record.offset };
+    const copy = { ...record, copyOf: record.offset, scannedTo };
     this.#append(rowOf(record).content, record.value, copy, operatorHeaders(operator));
   }
 
