@@ -115,11 +115,13 @@ const VIOLATED_CONSTRAINT = 469;
 const BY_CONSTRAINT: Readonly<Record<string, Rule>> = {
   // The next look at the target tells what to do.
   write_lease: { name: 'LEASE_OVER', action: 'retry' },
+  rebuild_hold: { name: 'HELD', action: 'retry' },
+  asked_since: { name: 'LEASE_OVER', action: 'retry' },
   generation_fits: { name: 'GENERATION_TOO_LARGE', action: 'fatal' },
 };
 
-/** How the server's message begins; it gives the name nowhere else. */
-const CONSTRAINT = /^Constraint `([^`]+)`/;
+/** How the server's message begins; it gives the name nowhere else. A hold has the name of its run behind it. */
+const CONSTRAINT = /^Constraint `(rebuild_hold(?=_)|[^`]+)/;
 
 /** Errors of the socket, by Node's own codes: https://nodejs.org/api/errors.html#common-system-errors */
 const BY_SOCKET: Readonly<Record<string, Rule>> = {

@@ -7,6 +7,7 @@ import type { ClickHouseClient } from '@clickhouse/client';
 import { SluiceError } from '../../engine/errors.ts';
 import { type ClickHouseConfig, clickHouseClient, selectRows } from './client.ts';
 import { clickHouseError } from './errors.ts';
+import { feedsOf } from './feeds.ts';
 
 export interface RebuildOptions {
   readonly config: ClickHouseConfig;
@@ -22,35 +23,9 @@ export interface RebuildResult {
   readonly recomputed: readonly string[];
 }
 
-interface Feed {
-  readonly target: string;
-  readonly select: string;
-  readonly sums: boolean;
-}
-
 const REQUEST_TIMEOUT_MS = 3_600_000;
 
 const refused = (text: string) => new SluiceError(text, { code: 'CLICKHOUSE_REBUILD_REFUSED', action: 'fatal' });
-
-async function feedsOf(client: ClickHouseClient, log: string): Promise<readonly Feed[]> {
-  const rows = await selectRows<{ target: string; as_select: string; engine: string }>(
-    client,
-    `SELECT extract(v.create_table_query, ' TO (?:\`?\\\\w+\`?\\\\.)?\`?(\\\\w+)') AS target, v.as_select AS as_select, t.engine AS engine
-     FROM system.tables AS v
-     INNER JOIN system.tables AS t ON t.database = v.database AND t.name = target
-     WHERE v.database = currentDatabase() AND v.engine = 'MaterializedView'
-     ORDER BY v.name`,
-  );
-  const reads = new RegExp(`\\bFROM (?:\\w+\\.)?${log}\\b`);
-  const feeds = rows.filter(({ as_select }) => reads.test(as_select));
-  if (feeds.length === 0)
-    throw refused(`Nothing here is fed from ${log} (a cluster is rebuilt shard by shard, by hand)`);
-  return feeds.map(({ target, as_select, engine }) => ({
-    target,
-    select: as_select,
-    sums: engine === 'AggregatingMergeTree',
-  }));
-}
 
 /** A range in flight would be counted twice: its token is not known to the new tables. */
 async function refuseUnfinished(client: ClickHouseClient, log: string): Promise<void> {
@@ -90,15 +65,15 @@ export async function rebuildFromLog({ config, log, current }: RebuildOptions): 
     const feeds = await feedsOf(client, log);
     const sums = feeds.filter((feed) => feed.sums);
     const rows = feeds.filter((feed) => !feed.sums);
-    for (const { target, select } of rows) await client.command({ query: `INSERT INTO ${target} ${select}` });
-    for (const { target, select } of sums) {
+    for (const { target, selectFrom } of rows)
+      await client.command({ query: `INSERT INTO ${target} ${selectFrom(log)}` });
+    for (const { target, selectFrom } of sums) {
       const shadow = `${target}_shadow`;
       shadows.push(shadow);
       await client.command({ query: `DROP TABLE IF EXISTS ${shadow}` });
       await client.command({ query: `CREATE TABLE ${shadow} AS ${target}` });
-      const from = `FROM (SELECT *, toInt8(1) AS sign FROM ${current})`;
       await client.command({
-        query: `INSERT INTO ${shadow} ${select.replace(new RegExp(`FROM (?:\\w+\\.)?${log}\\b`), from)}`,
+        query: `INSERT INTO ${shadow} ${selectFrom(`(SELECT *, toInt8(1) AS sign FROM ${current})`)}`,
         clickhouse_settings: { max_partitions_per_insert_block: '0' },
       });
     }

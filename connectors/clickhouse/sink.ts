@@ -14,6 +14,7 @@
 import { SluiceError } from '../../engine/errors.ts';
 import type { Sink, SinkBatch, SinkPosition, SinkRecord, TopicPartition } from '../../engine/sink.ts';
 import { type ClickHouseConfig, clickHouseClient } from './client.ts';
+import { LEASE_MS } from './hold.ts';
 import { secondsCell } from './tab-separated.ts';
 import { ClickHouseTarget, type Inspection, type Progress } from './target.ts';
 
@@ -47,7 +48,6 @@ interface Known {
   readonly earlierAhead: boolean;
 }
 
-const LEASE_MS = 10 * 60_000;
 /** Versions of rows pack the generation into 16 bits, above 47 of the offset. */
 const MAX_GENERATION = 65_535;
 /** Bounds the text of one insert; the engine bounds batches far below. */
@@ -202,7 +202,7 @@ class ClickHouseSink<T> implements Sink<T> {
         action: 'fatal',
       });
     }
-    await this.#target.insert(text, tokenOf(batch));
+    await this.#target.insert(text, { token: tokenOf(batch), leaseMs: this.#leaseMs });
   }
 }
 

@@ -4,6 +4,7 @@ import type { ClickHouseClient } from '@clickhouse/client';
 import type { TopicPartition } from '../../engine/sink.ts';
 import { selectRows } from './client.ts';
 import { clickHouseError } from './errors.ts';
+import { endOverdueHold } from './hold.ts';
 import { DEDUPLICATION_WINDOW } from './render.ts';
 import { millisCell } from './tab-separated.ts';
 
@@ -206,11 +207,18 @@ export class ClickHouseTarget {
     return Number(rows[0]!.blocks) * 2 >= DEDUPLICATION_WINDOW;
   }
 
-  async insert(text: string, token: string): Promise<void> {
-    const query = `INSERT INTO ${this.#target.table} (${this.#columns.join(', ')}) FORMAT TabSeparated`;
-    await this.#attempt(`insert ${token} into ${this.#target.table}`, () =>
-      this.#send(query, Buffer.from(text), { ...INSERT_SETTINGS, insert_deduplication_token: token }),
-    );
+  /** A hold of a rebuild whose time is over is ended here: nobody else may be left to do it. */
+  async insert(text: string, { token, leaseMs }: { readonly token: string; readonly leaseMs: number }): Promise<void> {
+    const { table } = this.#target;
+    const query = `INSERT INTO ${table} (${this.#columns.join(', ')}) FORMAT TabSeparated`;
+    await this.#attempt(`insert ${token} into ${table}`, async () => {
+      try {
+        await this.#send(query, Buffer.from(text), { ...INSERT_SETTINGS, insert_deduplication_token: token });
+      } catch (error) {
+        if (clickHouseError(error, '').code === 'CLICKHOUSE_HELD') await endOverdueHold(this.#client, table, leaseMs);
+        throw error;
+      }
+    });
   }
 
   async writeProgress(at: TopicPartition, progress: Progress): Promise<void> {

@@ -39,11 +39,11 @@ export interface ChangeRow {
   readonly after: EventRow | null;
 }
 
-const CHANGES_TABLE = 'engagement_changes';
+export const CHANGES_TABLE = 'engagement_changes';
 /** Tells the two rows of a change apart. */
 const CHANGES_PART_COLUMN = 'sign';
 /** In the order of `eventCells` and what follows it. */
-const CHANGES_COLUMNS = [
+export const CHANGES_COLUMNS = [
   'event_id',
   'content_id',
   'user_id',
@@ -63,7 +63,7 @@ const CHANGES_COLUMNS = [
   'commit_ts',
 ] as const;
 
-function eventCells(event: EventRow): string {
+export function eventCells(event: EventRow): string {
   return `${event.event_id}\t${textCell(event.content_id)}\t${textCell(event.user_id)}\t${textCell(event.event_type)}\t${microsCell(
     event.event_ts,
   )}\t${nullableNumberCell(event.duration_ms ?? event.duration_ms_wide)}\t${nullableTextCell(event.device)}\t${textCell(event.content_slug)}\t${textCell(
