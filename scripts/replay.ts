@@ -1,16 +1,10 @@
 /** `npm run replay`: rebuilds one sink, or a time range of it, without touching the others. docs/replay.md says how. */
 import { Option } from 'commander';
 import { replayClickHouse } from './replay/clickhouse.ts';
+import type { ReplayOptions } from './replay/options.ts';
 import { badArgument, timeOf } from './support/arguments.ts';
-import { type OperationFlags, operationFlags, operatorProgram } from './support/operation.ts';
+import { operationFlags, operatorProgram } from './support/operation.ts';
 import { runScript } from './support/run.ts';
-
-export interface ReplayOptions extends OperationFlags {
-  readonly sink?: 'clickhouse';
-  readonly from?: Date;
-  readonly to?: Date;
-  readonly compare?: boolean;
-}
 
 const program = operatorProgram('replay', 'Rebuilds what one sink shows from Kafka, while everything runs.');
 operationFlags(program, { changes: true })

@@ -4,8 +4,8 @@ import { RegistryClient } from '../../connectors/registry/client.ts';
 import { clickHouseConfig, kafkaOptions } from '../../pipelines/config.ts';
 import { engagementWarehouse } from '../../pipelines/engagement/replay/clickhouse.ts';
 import { replayWarehouse, wholeMonths } from '../../pipelines/operations/replay/warehouse.ts';
-import type { ReplayOptions } from '../replay.ts';
 import { runOperation } from '../support/operation.ts';
+import type { ReplayOptions } from './options.ts';
 
 const dayOf = (date: Date): string => date.toISOString().slice(0, 10);
 
