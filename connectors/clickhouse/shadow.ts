@@ -14,7 +14,7 @@ import type { ClickHouseClient } from '@clickhouse/client';
 import { SluiceError } from '../../engine/errors.ts';
 import { selectRows } from './client.ts';
 import { type Feed, feedsOf } from './feeds.ts';
-import { endHold, LEASE_MS, placeHold, shadowName, shadowsOf } from './hold.ts';
+import { endHold, holdsOf, LEASE_MS, placeHold, shadowName, shadowsOf } from './hold.ts';
 
 export interface ShadowOptions {
   /** The signed log that the views read. */
@@ -71,10 +71,13 @@ export class ShadowBuild {
     return this.#feeds.map(({ target }) => target);
   }
 
-  /** Makes the empty tables of this run; what another left is dropped, so that of two runs the older fails. */
+  /** Makes the empty tables of this run; what another left is dropped and its hold lifted, so that of two runs the older fails. */
   async begin(): Promise<void> {
-    const { log, key } = this.#options;
+    const { log, key, leaseMs = LEASE_MS } = this.#options;
     this.#feeds = await feedsOf(this.#client, log);
+    for (const { run } of await holdsOf(this.#client, log)) {
+      await endHold(this.#client, log, { run, keepShadows: false, leaseMs });
+    }
     for (const name of await shadowsOf(this.#client, null)) await this.#command(`DROP TABLE IF EXISTS ${name} SYNC`);
     // Without months: an event that was moved to another one is one row here.
     await this.#command(

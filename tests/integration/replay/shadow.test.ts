@@ -240,9 +240,9 @@ describe('ShadowBuild', { timeout: 60_000 }, () => {
   });
 
   it('refuses to hold what another holds', async () => {
-    await placeHold(database.client, 'engagement_changes', { run: 'other', seconds: 60, leaseMs: LEASE_MS });
     const shadow = build();
     await shadow.begin();
+    await placeHold(database.client, 'engagement_changes', { run: 'other', seconds: 60, leaseMs: LEASE_MS });
     await expect(shadow.held(new Map(), 60, async () => 'swapped')).rejects.toMatchObject({ code: 'CLICKHOUSE_HELD' });
     await shadow.end();
     expect(await holdsOf(database.client, 'engagement_changes')).toMatchObject([{ run: 'other' }]);
