@@ -102,6 +102,9 @@ class History {
       content_title: `Title ${partition}`,
       content_type: 'video',
       content_length_seconds: null,
+      content_length_seconds_wide: null,
+      duration_ms_wide: null,
+      extra: null,
       engagement_pct_bp: null,
     };
   }
