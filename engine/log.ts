@@ -84,8 +84,8 @@ export interface TransactionalWriter {
   /** InitProducerId: ends the predecessor's transaction and bumps the epoch. */
   fence(): Promise<void>;
   batch(topic: string, partition: number): OutputBatch;
-  /** Sends the batches and the input offset in one transaction. Returns the next offset of every partition written. */
-  commit(batches: readonly OutputBatch[], offsets: TransactionOffsets): Promise<ReadonlyMap<string, bigint>>;
+  /** Sends the batches and the input offset, if there is an input, in one transaction. Returns the next offset of every partition written. */
+  commit(batches: readonly OutputBatch[], offsets: TransactionOffsets | null): Promise<ReadonlyMap<string, bigint>>;
   close(): Promise<void>;
 }
 

@@ -5,7 +5,7 @@
  * that is fenced before the offset is read: no letter of a predecessor is under way then, and a predecessor that wakes up
  * can write none.
  */
-import { deadLetterHeaders } from './dead-letter.ts';
+import { appendDeadLetter } from './dead-letter.ts';
 import type { SluiceError } from './errors.ts';
 import type { Assignment, LogClient, LogRecord, Membership, TransactionalWriter } from './log.ts';
 import type { SinkDelivery, TopicPartition } from './sink.ts';
@@ -86,7 +86,7 @@ export class SinkLedger {
     const output = this.#writer!.batch(dlq, 0);
     for (const { record, error } of letters) {
       const letter = { reason: error.code, message: error.message, stage: name, ...at };
-      output.append(record.key, record.value, record.timestampMs, deadLetterHeaders(record, letter));
+      appendDeadLetter(output, record, letter);
     }
     await this.#writer!.commit([output], { group: name, ...at, offset, metadata: this.#metadata(offset, null) });
   }

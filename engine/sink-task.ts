@@ -287,7 +287,7 @@ export class SinkTask<T> {
 
   async #refuse({ batch, letters }: Decoded<T>, error: SluiceError): Promise<void> {
     const record = this.#gathered.find(({ offset }) => offset === batch.records[0]!.offset)!;
-    const refused = this.#ledger.hasSettled(record.offset) ? [] : [{ record, error }];
+    const refused = this.#ledger.hasSettled(record.offset) ? [] : [{ record, error: refusedByTarget(error) }];
     await this.#settle([...letters, ...refused], batch.to);
     this.#position = batch.to;
   }
@@ -334,7 +334,11 @@ export class SinkTask<T> {
     const { decode, sink } = this.#options.definition;
     if (value === null) return key === null ? null : { kind: 'tombstone', offset, key };
     const decoded = { kind: 'upsert', offset, key, value: decode(value) } as const;
-    sink.check?.(decoded);
+    try {
+      sink.check?.(decoded);
+    } catch (error) {
+      throw error instanceof SluiceError && error.action === 'dead-letter' ? refusedByTarget(error) : error;
+    }
     return decoded;
   }
 
@@ -342,4 +346,13 @@ export class SinkTask<T> {
     await this.#ledger.settle(letters, upTo, lettered);
     for (const { error } of letters) this.#options.metrics.deadLetters(error.code);
   }
+}
+
+/** One reason for all targets; what this one has against the record is in the message, with its vendor's code. */
+function refusedByTarget(error: SluiceError): SluiceError {
+  return new SluiceError(`${error.code}: ${error.message}`, {
+    code: 'SINK_REFUSED',
+    action: 'dead-letter',
+    cause: error,
+  });
 }

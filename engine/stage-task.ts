@@ -10,7 +10,7 @@
  */
 
 import { pause } from './backoff.ts';
-import { deadLetterHeaders } from './dead-letter.ts';
+import { appendDeadLetter } from './dead-letter.ts';
 import { SluiceError } from './errors.ts';
 import type {
   FetchedRun,
@@ -259,14 +259,13 @@ export class StageTask {
 
   #deadLetter(record: LogRecord, error: SluiceError): void {
     const { stage, partition, metrics } = this.#options;
-    const headers = deadLetterHeaders(record, {
+    appendDeadLetter(this.#output(stage.dlq, 0), record, {
       reason: error.code,
       message: error.message,
       stage: stage.name,
       topic: stage.input,
       partition,
     });
-    this.#output(stage.dlq, 0).append(record.key, record.value, record.timestampMs, headers);
     metrics.deadLetters(error.code);
   }
 

@@ -64,7 +64,10 @@ export class KafkaTransactionalWriter implements TransactionalWriter {
     return new RecordBatchBuilder(topic, partition);
   }
 
-  async commit(batches: readonly OutputBatch[], offsets: TransactionOffsets): Promise<ReadonlyMap<string, bigint>> {
+  async commit(
+    batches: readonly OutputBatch[],
+    offsets: TransactionOffsets | null,
+  ): Promise<ReadonlyMap<string, bigint>> {
     const identity = this.#identity;
     if (identity === null || this.#broken) {
       throw new SluiceError('The producer is not fenced or broken', { code: 'PRODUCER_BROKEN', action: 'reconnect' });
@@ -85,7 +88,7 @@ export class KafkaTransactionalWriter implements TransactionalWriter {
   async #commit(
     identity: Identity,
     batches: readonly OutputBatch[],
-    offsets: TransactionOffsets,
+    offsets: TransactionOffsets | null,
   ): Promise<ReadonlyMap<string, bigint>> {
     const { transactionalId } = this.#options;
     const encoded = this.#encode(identity, batches);
@@ -97,8 +100,11 @@ export class KafkaTransactionalWriter implements TransactionalWriter {
       }));
       await this.#asked('AddPartitionsToTxn', (c) => c.addPartitionsToTxn({ ...request, topics }));
     }
-    await this.#asked('AddOffsetsToTxn', (c) => c.addOffsetsToTxn({ ...request, groupId: offsets.group }));
-    const [ends] = await Promise.all([this.#produceAll(encoded), this.#commitOffsets(request, offsets)]);
+    if (offsets !== null) {
+      await this.#asked('AddOffsetsToTxn', (c) => c.addOffsetsToTxn({ ...request, groupId: offsets.group }));
+    }
+    const committed = offsets === null ? null : this.#commitOffsets(request, offsets);
+    const [ends] = await Promise.all([this.#produceAll(encoded), committed]);
     const coordinator = await this.#cluster.transactionCoordinator(transactionalId);
     await coordinator.endTxn({ ...request, transactionResult: true }).catch((error: unknown) => {
       throw new SluiceError(`The outcome of a commit of ${transactionalId} is unknown; the next fence tells`, {

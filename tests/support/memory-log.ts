@@ -172,7 +172,7 @@ export class MemoryLog implements LogClient {
   async #commit(
     { transactionalId, epoch }: { transactionalId: string; epoch: number },
     batches: readonly MemoryBatch[],
-    offsets: TransactionOffsets,
+    offsets: TransactionOffsets | null,
   ): Promise<ReadonlyMap<string, bigint>> {
     const producer = this.#producers.get(transactionalId)!;
     const fenced = () => {
@@ -198,8 +198,10 @@ export class MemoryLog implements LogClient {
     await Promise.resolve();
     fenced();
     this.#end(producer, 'committed');
-    const { group, topic, partition, offset, metadata } = offsets;
-    this.#committed.set(`${group}/${topic}/${partition}`, { offset, metadata });
+    if (offsets !== null) {
+      const { group, topic, partition, offset, metadata } = offsets;
+      this.#committed.set(`${group}/${topic}/${partition}`, { offset, metadata });
+    }
     if (fault === 'unknown') throw failure('COMMIT_UNKNOWN');
     return ends;
   }

@@ -3,9 +3,10 @@ import { compileReader } from '../../../engine/avro/compile-reader.ts';
 import { FramedDecoder, type SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import { record } from '../../../engine/avro/projection.ts';
 import { SluiceError } from '../../../engine/errors.ts';
-import type { LogClient, LogRecord } from '../../../engine/log.ts';
+import type { LogClient } from '../../../engine/log.ts';
 import { readToEnd } from '../../../engine/restore.ts';
 import type { Change } from '../../../schemas/engagement/change.ts';
+import { dlqRecord, type Letter as Put } from '../../operations/dlq/letter.ts';
 import { type EngagementChange, engagementChangeDecoder } from '../codec/cdc.ts';
 import { changeDecoder } from '../codec/change.ts';
 import { CDC_EVENTS, CHANGES, CLICKHOUSE_SINK, DLQ } from '../topics.ts';
@@ -23,6 +24,8 @@ export const NO_LETTERS: DeadLetters = { pipeline: new Map(), warehouse: new Map
 
 /** The newest letter about a row. */
 export interface Letter {
+  /** Its offset in the dead-letter topic. */
+  readonly id: bigint;
   readonly reason: string;
   /** What the row was to become; `null` when it was to go, `unknown` when the bytes do not say. */
   readonly state:
@@ -36,10 +39,13 @@ const MAX_LETTERS = 200_000;
 
 const keyShape = record({ id: { from: 'id', read: 'bigint' } });
 
-/** Reads the whole topic. Throws RECONCILE_TOO_MANY_DEAD_LETTERS (fatal). */
+/**
+ * Reads the whole topic. A letter that was discarded explains its row as before; one that was redriven, or whose row has changed since,
+ * explains nothing any more: had the record failed again, it would have another letter. Throws RECONCILE_TOO_MANY_DEAD_LETTERS (fatal).
+ */
 export async function readDeadLetters(client: LogClient, schemas: SchemaSource): Promise<DeadLetters> {
-  const pipeline = new Map<bigint, Letter>();
-  const warehouse = new Map<bigint, Letter>();
+  const pipeline = new Letters();
+  const warehouse = new Letters();
   const from = (await client.offsets(DLQ, [0], 'earliest')).get(0) ?? 0n;
   const end = (await client.offsets(DLQ, [0], 'lastStable')).get(0) ?? 0n;
   const values = engagementChangeDecoder(schemas);
@@ -48,37 +54,62 @@ export async function readDeadLetters(client: LogClient, schemas: SchemaSource):
   const reader = client.reader({ minBytes: 1, maxWaitMs: 200, maxBufferedBytes: 8 << 20 });
   try {
     await readToEnd(reader, { topic: DLQ, partition: 0, from, end }, async ({ records }) => {
-      const captured = records.filter((letter) => header(letter, 'sluice.topic') === CDC_EVENTS);
-      const refused = records.filter((letter) => header(letter, 'sluice.topic') === CHANGES && isOfWarehouse(letter));
+      const read = records.map(dlqRecord);
+      const letters = read.flatMap((one) => (one.kind === 'letter' ? [one.letter] : []));
+      const captured = letters.filter(({ topic }) => topic === CDC_EVENTS);
       await values.prepare(captured.map(({ value }) => value));
       await keys.prepare(captured.map(({ key }) => key));
-      await changes.prepare(refused.map(({ value }) => value));
-      for (const letter of captured) {
-        const change = attempt(() => values.decode(letter.value ?? Buffer.alloc(0)));
-        const id =
-          change === null ? (attempt(() => keys.decode(letter.key ?? Buffer.alloc(0)))?.id ?? null) : idOf(change);
-        if (id !== null) pipeline.set(id, { reason: reasonOf(letter), state: stateOf(change) });
+      await changes.prepare(letters.filter(isOfWarehouse).map(({ value }) => value));
+      for (const one of read) {
+        if (one.kind === 'resolution' && one.resolution !== 'discarded') {
+          pipeline.resolved(one.letterId);
+          warehouse.resolved(one.letterId);
+        }
+        if (one.kind !== 'letter') continue;
+        const { letter } = one;
+        if (letter.topic === CDC_EVENTS) {
+          const change = attempt(() => values.decode(letter.value ?? Buffer.alloc(0)));
+          const key = change === null ? attempt(() => keys.decode(letter.key ?? Buffer.alloc(0))) : null;
+          pipeline.put(letter, change === null ? key?.id : idOf(change), stateOf(change));
+        } else if (isOfWarehouse(letter)) {
+          const change = attempt(() => changes.decode(letter.value ?? Buffer.alloc(0)));
+          if (change !== null) warehouse.put(letter, (change.after ?? change.before)?.event_id, stateOfChange(change));
+        }
       }
-      for (const letter of refused) {
-        const change = attempt(() => changes.decode(letter.value ?? Buffer.alloc(0)));
-        const id = (change?.after ?? change?.before)?.event_id;
-        if (change === null || id === undefined) continue;
-        warehouse.set(id, { reason: reasonOf(letter), state: stateOfChange(change) });
-      }
-      if (pipeline.size + warehouse.size > MAX_LETTERS) throw tooMany();
+      if (pipeline.byRow.size + warehouse.byRow.size > MAX_LETTERS) throw tooMany();
     });
   } finally {
     await reader.close();
   }
-  return { pipeline, warehouse };
+  return { pipeline: pipeline.byRow, warehouse: warehouse.byRow };
 }
 
 /** The leaderboards read the same topic; what they put aside is not missing in ClickHouse. */
-function isOfWarehouse(letter: LogRecord): boolean {
-  return header(letter, 'sluice.stage') === CLICKHOUSE_SINK;
+function isOfWarehouse({ topic, stage }: Put): boolean {
+  return topic === CHANGES && stage === CLICKHOUSE_SINK;
 }
 
-const reasonOf = (letter: LogRecord) => header(letter, 'sluice.reason') ?? 'unknown';
+/** The newest letter of each row. */
+class Letters {
+  readonly byRow = new Map<bigint, Letter>();
+  readonly #rows = new Map<bigint, bigint>();
+
+  /** A letter that does not say of which row it is explains none. */
+  put({ id, reason }: Put, row: bigint | null | undefined, state: Letter['state']): void {
+    if (row === null || row === undefined) return;
+    const before = this.byRow.get(row);
+    if (before !== undefined) this.#rows.delete(before.id);
+    this.byRow.set(row, { id, reason, state });
+    this.#rows.set(id, row);
+  }
+
+  resolved(letterId: bigint): void {
+    const row = this.#rows.get(letterId);
+    if (row === undefined) return;
+    this.byRow.delete(row);
+    this.#rows.delete(letterId);
+  }
+}
 
 function stateOfChange({ after }: Change): Letter['state'] {
   if (after === null) return null;
@@ -104,11 +135,6 @@ function stateOf(change: EngagementChange | null): Letter['state'] {
 
 function idOf(change: EngagementChange): bigint | null {
   return (change.after ?? change.before)?.id ?? null;
-}
-
-function header(record: LogRecord, name: string): string | null {
-  const found = record.headers.find(({ key }) => key === name);
-  return found === undefined ? null : Buffer.from(found.value).toString();
 }
 
 /** What cannot be decoded is no error here: that is why it is in this topic. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { deadLetterHeaders } from '../../../engine/dead-letter.ts';
-import type { LogHeader, LogRecord } from '../../../engine/log.ts';
+import { appendDeadLetter, deadLetterHeaders } from '../../../engine/dead-letter.ts';
+import type { LogHeader, LogRecord, OutputBatch } from '../../../engine/log.ts';
 
 const record = (changes: Partial<LogRecord> = {}): LogRecord => ({
   offset: 42n,
@@ -77,5 +77,38 @@ describe('the headers of a dead letter', () => {
   it('begin to count again where a foreign header is no number', () => {
     const headers = [{ key: 'sluice.attempts', value: Buffer.from('many') }];
     expect(named(deadLetterHeaders(record({ headers }), letter))['sluice.attempts']).toBe('1');
+  });
+
+  it('keep what an operator record had seen, so that a second redrive looks from there', () => {
+    const headers = [{ key: 'sluice.scanned-to', value: Buffer.from('7') }];
+    expect(named(deadLetterHeaders(record({ headers }), letter))['sluice.scanned-to']).toBe('7');
+  });
+});
+
+describe('a letter', () => {
+  function written(of: LogRecord) {
+    const appended: { key: Uint8Array | null; value: Uint8Array | null; headers: readonly LogHeader[] }[] = [];
+    const output: OutputBatch = {
+      topic: 'dlq',
+      partition: 0,
+      count: 0,
+      append: (key, value, _, headers = []) => appended.push({ key, value, headers }),
+    };
+    appendDeadLetter(output, of, letter);
+    return { ...appended[0]!, named: named(appended[0]!.headers) };
+  }
+
+  it('holds the bytes as they were, 5 MB of them too', () => {
+    const value = Buffer.alloc(5 << 20, 1);
+    const { key, value: kept, named: headers } = written(record({ value }));
+    expect([key, kept]).toEqual([Buffer.from('k'), value]);
+    expect(headers).not.toHaveProperty('sluice.truncated');
+  });
+
+  it('is never too large for its topic itself: of more than 7 MiB it keeps the beginning and says the size', () => {
+    const value = Buffer.alloc(8 << 20, 1);
+    const { value: kept, named: headers } = written(record({ value, key: Buffer.alloc(100_000, 2) }));
+    expect(kept).toHaveLength(65_536);
+    expect(headers['sluice.truncated']).toBe(String(value.length + 100_000));
   });
 });

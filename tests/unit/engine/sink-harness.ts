@@ -153,8 +153,8 @@ export function letters(log: MemoryLog): string[] {
 export const faults = (records: readonly LogRecord[]) =>
   records.flatMap(({ offset, value }) => {
     if (value?.toString() === BAD) return [`${offset} UNDECODABLE`];
-    if (value?.toString() === IMPOSSIBLE) return [`${offset} ROW_IMPOSSIBLE`];
-    return value?.toString() === REFUSED ? [`${offset} ROW_REFUSED`] : [];
+    if (value?.toString() === IMPOSSIBLE) return [`${offset} SINK_REFUSED`];
+    return value?.toString() === REFUSED ? [`${offset} SINK_REFUSED`] : [];
   });
 
 /** The rows that a history must leave in a target that appends. */

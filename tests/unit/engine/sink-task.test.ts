@@ -11,8 +11,8 @@ describe('a sink task', () => {
     expect(bad!.key!.toString()).toBe('k');
     const named = Object.fromEntries(refused!.headers.map(({ key, value }) => [key, Buffer.from(value).toString()]));
     expect(named).toMatchObject({
-      'sluice.reason': 'ROW_REFUSED',
-      'sluice.message': 'a row is refused',
+      'sluice.reason': 'SINK_REFUSED',
+      'sluice.message': 'ROW_REFUSED: a row is refused',
       'sluice.stage': 'sink',
       'sluice.topic': 'in',
       'sluice.partition': '0',

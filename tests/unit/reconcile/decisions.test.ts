@@ -198,17 +198,19 @@ describe('a dead letter', () => {
   const state = { contentId: ROW.contentId, eventMicros: Number(ROW.eventMicros), durationMs: ROW.durationMs };
 
   it('explains the row that it would have made, and no other', () => {
-    expect(explains({ reason: 'X', state }, ROW)).toBe(true);
-    expect(explains({ reason: 'X', state }, { ...ROW, durationMs: 1 })).toBe(false);
-    expect(explains({ reason: 'X', state }, undefined)).toBe(false);
-    expect(explains({ reason: 'X', state: { ...state, eventMicros: null } }, ROW)).toBe(false);
-    expect(explains({ reason: 'X', state: { ...state, eventMicros: null } }, { ...ROW, eventMicros: null })).toBe(true);
+    expect(explains({ id: 0n, reason: 'X', state }, ROW)).toBe(true);
+    expect(explains({ id: 0n, reason: 'X', state }, { ...ROW, durationMs: 1 })).toBe(false);
+    expect(explains({ id: 0n, reason: 'X', state }, undefined)).toBe(false);
+    expect(explains({ id: 0n, reason: 'X', state: { ...state, eventMicros: null } }, ROW)).toBe(false);
+    expect(
+      explains({ id: 0n, reason: 'X', state: { ...state, eventMicros: null } }, { ...ROW, eventMicros: null }),
+    ).toBe(true);
   });
 
   it('of a deletion explains a row that is gone; of bytes that say nothing, any', () => {
-    expect(explains({ reason: 'X', state: null }, undefined)).toBe(true);
-    expect(explains({ reason: 'X', state: null }, ROW)).toBe(false);
-    expect(explains({ reason: 'X', state: 'unknown' }, ROW)).toBe(true);
+    expect(explains({ id: 0n, reason: 'X', state: null }, undefined)).toBe(true);
+    expect(explains({ id: 0n, reason: 'X', state: null }, ROW)).toBe(false);
+    expect(explains({ id: 0n, reason: 'X', state: 'unknown' }, ROW)).toBe(true);
   });
 });
 

@@ -1,0 +1,148 @@
+/** `dlq redrive|discard`. */
+import type { Command } from 'commander';
+import type { LetterFilter } from '../../pipelines/operations/dlq/filter.ts';
+import { discard, operatorWriter, redrive, supersededOf } from '../../pipelines/operations/dlq/redrive.ts';
+import {
+  LEFT,
+  type LeftReason,
+  type Selection,
+  type SelectOptions,
+  select,
+} from '../../pipelines/operations/dlq/selection.ts';
+import { badArgument, countOf } from '../support/arguments.ts';
+import { type OperationContext, operationFlags, runOperation } from '../support/operation.ts';
+import { type FilterOptions, filterOf, filterOptions, type OpenDlq, withDlq } from './options.ts';
+
+interface RedriveOptions extends FilterOptions {
+  readonly limit: number;
+  readonly rate: number;
+  readonly maxAttempts: number;
+}
+
+const MAX_LETTERS = 200_000;
+
+export function addChangingCommands(program: Command): void {
+  addRedrive(program);
+  addDiscard(program);
+}
+
+function addRedrive(program: Command): void {
+  const command = program
+    .command('redrive')
+    .description(
+      'Writes open letters back to where they came from: all that match, or some. Safe to repeat and to interrupt.',
+    );
+  filterOptions(operationFlags(command.argument('[ids...]'), { changes: true }), { states: false })
+    .option('--limit <n>', 'at most so many, the oldest first', countOf('limit'), MAX_LETTERS)
+    .option('--rate <n>', 'records a second', countOf('rate'), 500)
+    .option('--max-attempts <n>', 'leave letters alone that were tried so often', countOf('max-attempts'), 3)
+    .addHelpText(
+      'after',
+      '\nExamples:\n  npm run dlq -- redrive --reason UNKNOWN_CONTENT --dry-run\n  npm run dlq -- redrive --reason UNKNOWN_CONTENT --rate 200 --yes\n  npm run dlq -- redrive 17 18',
+    )
+    .action(async (ids: string[], options: RedriveOptions) => {
+      const filter = filterOf(options, ids);
+      if (options.rate < 1) throw badArgument('--rate must be 1 or more');
+      if (options.limit < 1 || options.limit > MAX_LETTERS) throw badArgument(`--limit must be 1 to ${MAX_LETTERS}`);
+      await runOperation<null>({
+        ...{ command: 'dlq redrive', arguments: { ids, ...options }, flags: options, unit: 'letters' },
+        plan: async (context) =>
+          await withDlq(context, async (dlq) => {
+            const selection = await select(await dlq.catalogue(), asked(dlq, context, filter, options));
+            const superseded = await supersededOf(selection);
+            const redriven = selection.candidates.size - superseded;
+            const lines = [
+              `${redriven} letters would be written back, at ${options.rate} a second`,
+              `${superseded} are superseded: their rows have changed since; they would be marked so`,
+              ...leftLines(selection),
+            ];
+            const report = { redriven, superseded, left: selection.left, more: selection.more };
+            return { data: null, lines, report, nothing: selection.candidates.size === 0 };
+          }),
+        execute: async (_, context) =>
+          await withDlq(context, async (dlq) => await redriveAll(dlq, context, filter, options)),
+      });
+    });
+}
+
+const asked = (
+  dlq: OpenDlq,
+  context: OperationContext,
+  filter: LetterFilter,
+  options: RedriveOptions,
+): SelectOptions => ({
+  ...{ client: dlq.client, pipeline: dlq.pipeline, signal: context.signal, filter },
+  ...{ maxAttempts: options.maxAttempts, limit: options.limit },
+});
+
+async function redriveAll(dlq: OpenDlq, context: OperationContext, filter: LetterFilter, options: RedriveOptions) {
+  const { client, pipeline } = dlq;
+  const writer = operatorWriter(client, pipeline);
+  try {
+    // Before the letters are read: what another command has under way is over then.
+    await writer.fence();
+    const catalogue = await dlq.catalogue();
+    const selection = await select(catalogue, asked(dlq, context, filter, options));
+    const total = selection.candidates.size;
+    const counts = await redrive({
+      ...{ client, pipeline, catalogue, selection, writer, runId: context.runId, rate: options.rate },
+      signal: context.signal,
+      progress: (done) => context.progress.update(done, total),
+    });
+    const left = leftLines(selection);
+    const lines = [`${counts.redriven} letters written back, ${counts.superseded} superseded`, ...left];
+    return { lines, report: { ...counts, left: selection.left, more: selection.more }, complete: left.length === 0 };
+  } finally {
+    await writer.close();
+  }
+}
+
+function leftLines({ left, more }: Selection): string[] {
+  const lines = (Object.keys(LEFT) as LeftReason[])
+    .filter((reason) => left[reason] > 0)
+    .map((reason) => `${left[reason]} stay as they are: ${LEFT[reason]}`);
+  return more === 0 ? lines : [...lines, `${more} more match: run the command again for them (--limit)`];
+}
+
+function addDiscard(program: Command): void {
+  const command = program
+    .command('discard')
+    .description('Marks open letters as not to be redriven. Their bytes stay until the topic lets them go.');
+  filterOptions(operationFlags(command.argument('[ids...]'), { changes: true }), { states: false })
+    .addHelpText(
+      'after',
+      '\nExamples:\n  npm run dlq -- discard 17\n  npm run dlq -- discard --reason UNDECODABLE --until 2026-01-31T00:00:00Z --dry-run',
+    )
+    .action(async (ids: string[], options: FilterOptions) => {
+      const filter = filterOf(options, ids);
+      await runOperation<ReadonlySet<bigint>>({
+        ...{ command: 'dlq discard', arguments: { ids, ...options }, flags: options, unit: 'letters' },
+        plan: async (context) =>
+          await withDlq(context, async ({ catalogue }) => {
+            const letters = new Set<bigint>();
+            await (await catalogue()).each(filter, ({ letter: { id } }) => {
+              if (letters.size < MAX_LETTERS) letters.add(id);
+            });
+            const lines = [`${letters.size} letters would be marked as discarded`];
+            return { data: letters, lines, report: { discarded: letters.size }, nothing: letters.size === 0 };
+          }),
+        execute: async (letters, context) =>
+          await withDlq(context, async (dlq) => await discardAll(dlq, context, letters)),
+      });
+    });
+}
+
+async function discardAll(dlq: OpenDlq, context: OperationContext, ids: ReadonlySet<bigint>) {
+  const writer = operatorWriter(dlq.client, dlq.pipeline);
+  try {
+    await writer.fence();
+    const discarded = await discard({
+      ...{ pipeline: dlq.pipeline, catalogue: await dlq.catalogue(), ids, writer },
+      ...{ runId: context.runId, signal: context.signal },
+      progress: (done) => context.progress.update(done, ids.size),
+    });
+    return { lines: [`${discarded} letters discarded`], report: { discarded }, complete: true };
+  } finally {
+    await writer.close();
+  }
+}
