@@ -80,6 +80,11 @@ export function connectorConfig(options: ConnectorOptions): ConnectorConfig {
   };
 }
 
+/** Whether the connector reports its snapshots. */
+export function notifies(config: ConnectorConfig): boolean {
+  return config[NOTIFICATION_CHANNELS_KEY] !== undefined;
+}
+
 /** The same, silent: for the first snapshot (see `registerConnector`). */
 export function withoutNotifications(config: ConnectorConfig): ConnectorConfig {
   return Object.fromEntries(Object.entries(config).filter(([key]) => key !== NOTIFICATION_CHANNELS_KEY));
