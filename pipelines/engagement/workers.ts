@@ -18,6 +18,7 @@ import { type RunnableWorker, stageWorker } from '../../engine/stage-worker.ts';
 import { VersionedTable } from '../../engine/versioned-table.ts';
 import type { LeaderboardRecord } from '../../schemas/engagement/leaderboard-record.ts';
 import { SUBJECTS, type Subject, schemaText } from '../../schemas/subjects.ts';
+import { sourceClock } from '../capture/source-clock.ts';
 import { type Config, clickHouseConfig, kafkaOptions } from '../config.ts';
 import { OperatorGuard } from '../operations/operator-guard.ts';
 import { engagementClickHouseSink } from './clickhouse-rows.ts';
@@ -29,7 +30,6 @@ import type { ContentVersion } from './content-path.ts';
 import { contentVersion, enrichStage } from './enrich.ts';
 import { leaderboardStage } from './leaderboard-stage.ts';
 import { ENGAGEMENT_LEADERBOARDS, mapLeaderboardRecord } from './redis-boards.ts';
-import { sourceClock } from './source-clock.ts';
 import { CDC_CONTENT, CDC_EVENTS, CHANGES, CLICKHOUSE_SINK, DLQ, EVENTS_V1, LEADERBOARDS } from './topics.ts';
 
 interface Environment {

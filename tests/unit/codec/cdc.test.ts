@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseMicros } from '../../../engine/avro/timestamp.ts';
+import { heartbeatDecoder } from '../../../pipelines/capture/envelope.ts';
 import {
   contentChangeDecoder,
   engagementChangeDecoder,
-  heartbeatDecoder,
   type RawEvent,
 } from '../../../pipelines/engagement/codec/cdc.ts';
 import {
@@ -177,7 +177,7 @@ describe('contentChangeDecoder', { timeout: 60_000 }, () => {
     expect(decoder.decode(bytes)).toMatchObject({
       op: 'u',
       after: { id: 'c1', slug: 's', title: 'T – ü', contentType: 'video', lengthSeconds: null },
-      deletedId: null,
+      before: null,
       lsn: 26_738_368n,
       xid: 771n,
       commitTsMs: 1_767_322_000_123,
@@ -188,7 +188,7 @@ describe('contentChangeDecoder', { timeout: 60_000 }, () => {
     const decoder = contentChangeDecoder(registry);
     const bytes = change('d', value(3), null);
     await decoder.prepare([bytes]);
-    expect(decoder.decode(bytes)).toMatchObject({ op: 'd', after: null, deletedId: 'c1' });
+    expect(decoder.decode(bytes)).toMatchObject({ op: 'd', after: null, before: { id: 'c1' } });
   });
 });
 

@@ -3,7 +3,7 @@ import type { SchemaSource } from '../../engine/avro/framed-decoder.ts';
 import type { LogRecord } from '../../engine/log.ts';
 import type { ClockReading } from '../../engine/source-clock.ts';
 import { CDC_HEARTBEAT } from '../operations/topics.ts';
-import { heartbeatDecoder } from './codec/cdc.ts';
+import { heartbeatDecoder } from './envelope.ts';
 
 export interface ClockTopic {
   readonly topic: string;
