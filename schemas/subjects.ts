@@ -4,6 +4,9 @@ import { changeSchema } from './engagement/change.ts';
 import { eventSchema } from './engagement/event.ts';
 import { eventKeySchema } from './engagement/event-key.ts';
 import { leaderboardSchema } from './engagement/leaderboard-record.ts';
+import { candleRecordSchema } from './prices/candle.ts';
+import { candleKeySchema } from './prices/candle-key.ts';
+import { candleV1Schema } from './prices/candle-v1.ts';
 
 /** https://docs.confluent.io/platform/current/schema-registry/fundamentals/schema-evolution.html#compatibility-types */
 export type Compatibility = 'BACKWARD' | 'FULL_TRANSITIVE';
@@ -26,6 +29,10 @@ export const SUBJECTS = {
   changeKey: { name: 'engagement.changes-key', schema: eventKeySchema, compatibility: 'BACKWARD' },
   change: { name: 'engagement.changes-value', schema: changeSchema, compatibility: 'BACKWARD' },
   leaderboard: { name: 'engagement.leaderboards-value', schema: leaderboardSchema, compatibility: 'BACKWARD' },
+  candleKey: { name: 'prices.candles-key', schema: candleKeySchema, compatibility: 'BACKWARD' },
+  candle: { name: 'prices.candles-value', schema: candleRecordSchema, compatibility: 'BACKWARD' },
+  candleV1Key: { name: 'prices.candles.v1-key', schema: candleKeySchema, compatibility: 'FULL_TRANSITIVE' },
+  candleV1: { name: 'prices.candles.v1-value', schema: candleV1Schema, compatibility: 'FULL_TRANSITIVE' },
 } as const satisfies Readonly<Record<string, Subject>>;
 
 /** The text that is registered. The same schema gives the same text, so that a registry finds it again by its content. */
