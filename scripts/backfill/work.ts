@@ -6,6 +6,7 @@ import { KafkaClient } from '../../connectors/kafka/client.ts';
 import { PostgresPool } from '../../connectors/postgres/pool.ts';
 import { RegistryClient } from '../../connectors/registry/client.ts';
 import { SluiceError } from '../../engine/errors.ts';
+import { sourceClock } from '../../pipelines/capture/source-clock.ts';
 import { type Config, clickHouseConfig, kafkaOptions } from '../../pipelines/config.ts';
 import { liveLag } from '../../pipelines/engagement/backfill/live-lag.ts';
 import { correctStrays, type StraysFound } from '../../pipelines/engagement/backfill/strays.ts';
@@ -13,7 +14,6 @@ import { ENGAGEMENT_BACKFILL } from '../../pipelines/engagement/backfill/tables.
 import { reportLines } from '../../pipelines/engagement/reconcile/print.ts';
 import { reconcile } from '../../pipelines/engagement/reconcile/reconcile.ts';
 import type { ReconcileReport } from '../../pipelines/engagement/reconcile/report.ts';
-import { sourceClock } from '../../pipelines/engagement/source-clock.ts';
 import { conditionOf } from '../../pipelines/operations/backfill/condition.ts';
 import { Ledger, type Run } from '../../pipelines/operations/backfill/ledger.ts';
 import { planSteps, type Step } from '../../pipelines/operations/backfill/pieces.ts';
