@@ -1,17 +1,19 @@
-/** `npm run reconcile`: does everything that the engagement pipeline feeds say what Postgres says? */
-import { Command, Option } from 'commander';
+/** `npm run reconcile`: does everything that the engagement pipeline feeds say what Postgres says? With --repair it shall. */
+import { type Command, Option } from 'commander';
 import { KafkaClient } from '../connectors/kafka/client.ts';
 import { RegistryClient } from '../connectors/registry/client.ts';
-import { clickHouseConfig, kafkaOptions, loadConfig } from '../pipelines/config.ts';
+import { type Config, clickHouseConfig, kafkaOptions, loadConfig } from '../pipelines/config.ts';
 import { type BoardWindow, WINDOW_NAMES } from '../pipelines/engagement/reconcile/boards.ts';
 import { reportLines } from '../pipelines/engagement/reconcile/print.ts';
 import { reconcile } from '../pipelines/engagement/reconcile/reconcile.ts';
 import { EXIT_STATUS } from '../pipelines/engagement/reconcile/report.ts';
-import { countOf, timeOf } from './support/arguments.ts';
+import { type RepairFlags, runRepair } from './reconcile/repair.ts';
+import { badArgument, countOf, timeOf } from './support/arguments.ts';
+import { operationFlags, operatorProgram } from './support/operation.ts';
 import { runScript } from './support/run.ts';
 
-interface Options {
-  readonly json?: boolean;
+interface Options extends RepairFlags {
+  readonly repair?: boolean;
   readonly window?: BoardWindow;
   readonly since?: Date;
   readonly deadline: number;
@@ -19,45 +21,79 @@ interface Options {
   readonly limit: number;
 }
 
-const program = new Command('reconcile')
-  .description('Compares Postgres with ClickHouse, Redis and the external topic, as of one position.')
-  .option('--json', 'the last line is the report as one JSON object')
+/** What both ways compare, and how; `close` it. */
+function comparing(config: Config, options: Options) {
+  const kafka = kafkaOptions(config, 'sluice-reconcile');
+  const log = new KafkaClient(kafka);
+  const mirrors = config.SLUICE_MIRROR_KAFKA_BROKERS;
+  const externalLog = mirrors.length === 0 ? undefined : new KafkaClient({ ...kafka, brokers: mirrors });
+  return {
+    asked: {
+      postgresUrl: config.SLUICE_POSTGRES_URL,
+      clickHouse: clickHouseConfig(config),
+      redisUrl: config.SLUICE_REDIS_URL,
+      log,
+      externalLog,
+      schemas: new RegistryClient({ url: config.SLUICE_REGISTRY_URL }),
+      windows: options.window === undefined ? undefined : [options.window],
+      since: options.since ?? null,
+      deadlineSeconds: options.deadline,
+      strict: options.strict,
+    },
+    kafka,
+    close: async () => {
+      await Promise.all([log.close(), externalLog?.close()]);
+    },
+  };
+}
+
+async function compare(options: Options): Promise<void> {
+  if (options.dryRun === true || options.yes === true) throw badArgument('--dry-run and --yes go with --repair');
+  const { asked, close } = comparing(loadConfig(process.env), options);
+  try {
+    const report = await reconcile({
+      ...asked,
+      limit: options.limit,
+      unconfirmed: ({ position }) =>
+        console.error(`different as of ${position} while contents were edited: comparing once more`),
+    });
+    if (options.json !== true) for (const line of reportLines(report)) console.log(line);
+    else console.log(JSON.stringify(report));
+    process.exitCode = EXIT_STATUS[report.result];
+  } finally {
+    await close();
+  }
+}
+
+// Commander's own status for bad arguments is 1, which here means "different": the frame makes it 2.
+const program: Command = operatorProgram(
+  'reconcile',
+  'Compares Postgres with ClickHouse, Redis and the external topic, as of one position.',
+);
+operationFlags(program, { changes: true })
+  .option('--repair', 'make what differs say what Postgres says, then compare again')
+  .option('--max <n>', 'with --repair: refuse when more rows, or cells of one rollup, differ', countOf('max'), 1_000)
+  .option('--rate <n>', 'with --repair: rows a second that are told to the pipeline', countOf('rate'), 500)
   .addOption(new Option('--window <name>', 'only the boards of this window').choices([...WINDOW_NAMES]))
   .option('--since <time>', 'only rows from this event_ts on, and periods that begin later', timeOf('since'))
   .option('--deadline <seconds>', 'how long to wait for a sink to reach the position', countOf('deadline'), 120)
   .option('--strict', 'rows in the dead letter queue count as differences')
   .option('--limit <n>', 'differences shown of each sink', countOf('limit'), 20)
-  .addHelpText('after', '\nExit status: 0 equal, 1 different, 2 could not tell. See docs/reconcile.md.')
-  // Commander's own status for bad arguments is 1, which here means "different".
-  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
+  .addHelpText(
+    'after',
+    [
+      '',
+      'Exit status: 0 equal, 1 different, 2 could not tell (with --repair: 0 equal now, 1 something is left, 2 could not).',
+      'Examples:',
+      '  npm run reconcile -- --since 2026-01-01T00:00:00Z',
+      '  npm run reconcile -- --repair --dry-run',
+      '  npm run reconcile -- --repair --yes --max 5000 --json',
+      'See docs/reconcile.md.',
+    ].join('\n'),
+  )
   .action(async (options: Options) => {
-    const config = loadConfig(process.env);
-    const kafka = kafkaOptions(config, 'sluice-reconcile');
-    const log = new KafkaClient(kafka);
-    const mirrors = config.SLUICE_MIRROR_KAFKA_BROKERS;
-    const externalLog = mirrors.length === 0 ? undefined : new KafkaClient({ ...kafka, brokers: mirrors });
-    try {
-      const report = await reconcile({
-        postgresUrl: config.SLUICE_POSTGRES_URL,
-        clickHouse: clickHouseConfig(config),
-        redisUrl: config.SLUICE_REDIS_URL,
-        log,
-        externalLog,
-        schemas: new RegistryClient({ url: config.SLUICE_REGISTRY_URL }),
-        windows: options.window === undefined ? undefined : [options.window],
-        since: options.since ?? null,
-        deadlineSeconds: options.deadline,
-        strict: options.strict,
-        limit: options.limit,
-        unconfirmed: ({ position }) =>
-          console.error(`different as of ${position} while contents were edited: comparing once more`),
-      });
-      if (options.json !== true) for (const line of reportLines(report)) console.log(line);
-      else console.log(JSON.stringify(report));
-      process.exitCode = EXIT_STATUS[report.result];
-    } finally {
-      await Promise.all([log.close(), externalLog?.close()]);
-    }
+    if (options.repair === true) await runRepair(options, (config) => comparing(config, options));
+    else await compare(options);
   });
 
 await runScript(program);

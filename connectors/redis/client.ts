@@ -2,7 +2,7 @@
 import { Cluster, Redis } from 'ioredis';
 import { SluiceError } from '../../engine/errors.ts';
 import { redisError } from './errors.ts';
-import { ACQUIRE, REBUILD, REFRESH, TOP, WRITE } from './scripts.ts';
+import { ACQUIRE, FORGET, REBUILD, REFRESH, TOP, WRITE } from './scripts.ts';
 
 export interface RedisClientOptions {
   /** `redis://[user:password@]host:port[/db]` (rediss for TLS); several with commas between them are nodes of a cluster. */
@@ -22,6 +22,7 @@ export interface BoardScripts {
   sluiceRebuild(...args: ScriptArgument[]): Promise<unknown>;
   sluiceRefresh(...args: ScriptArgument[]): Promise<unknown>;
   sluiceTop(...args: ScriptArgument[]): Promise<unknown>;
+  sluiceForget(...args: ScriptArgument[]): Promise<unknown>;
 }
 
 export interface RedisClient {
@@ -38,6 +39,7 @@ const scripts = {
   sluiceRebuild: { lua: REBUILD, numberOfKeys: 3 },
   sluiceRefresh: { lua: REFRESH, numberOfKeys: 3 },
   sluiceTop: { lua: TOP, numberOfKeys: 2, readOnly: true },
+  sluiceForget: { lua: FORGET, numberOfKeys: 1 },
 };
 
 /** How often a call waits for a new connection before it fails. */

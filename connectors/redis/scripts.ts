@@ -296,3 +296,18 @@ for i = 1, #listed, 2 do
 end
 return { entries, redis.call('HGETALL', KEYS[2]) }
 `;
+
+/**
+ * KEYS: the stamps. ARGV: base key, whether to forget (1 or 0), the number of fences, their fields, then members whose hashes go too.
+ * Returns how many of the fences are missing.
+ */
+export const FORGET = `
+local fences = tonumber(ARGV[3])
+if ARGV[2] == '1' then
+  redis.call('HDEL', KEYS[1], unpack(ARGV, 4, 3 + fences))
+  for i = 4 + fences, #ARGV do redis.call('DEL', ARGV[1] .. ':content:' .. ARGV[i]) end
+end
+local missing = 0
+for i = 4, 3 + fences do missing = missing + 1 - redis.call('HEXISTS', KEYS[1], ARGV[i]) end
+return missing
+`;

@@ -41,7 +41,7 @@ export interface ChangeRow {
 
 export const CHANGES_TABLE = 'engagement_changes';
 /** Tells the two rows of a change apart. */
-const CHANGES_PART_COLUMN = 'sign';
+export const CHANGES_PART_COLUMN = 'sign';
 /** In the order of `eventCells` and what follows it. */
 export const CHANGES_COLUMNS = [
   'event_id',

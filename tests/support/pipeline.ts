@@ -13,6 +13,8 @@ export interface Pipeline {
   readonly env: NodeJS.ProcessEnv;
   /** All worker processes; the instances of one worker have the same name. */
   readonly workers: readonly WorkerChild[];
+  /** Where each instance has its local stores. */
+  readonly stateDirs: readonly string[];
   /** Runs the generator to its end. */
   generate(...args: readonly string[]): Promise<void>;
   /** Runs a script, whatever its exit code. */
@@ -46,6 +48,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
   const stack = await startStack({ home, portBase });
   const env: NodeJS.ProcessEnv = { ...process.env, ...stack.env, SLUICE_SESSION_TIMEOUT_MS: '6000', ...options.env };
   const sets: Children[] = [];
+  const stateDirs: string[] = [];
   const stop = async () => {
     await Promise.all(sets.map((children) => children.stop()));
     await stack.stop({ remove: true });
@@ -57,6 +60,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     for (let instance = 0; instance < options.instances; instance++) {
       const folder = join(home, `instance-${instance}`);
       mkdirSync(join(folder, 'logs'), { recursive: true });
+      stateDirs.push(join(folder, 'state'));
       const children = new Children({
         home: folder,
         // Each instance has its own folder of local stores, as on a machine of its own.
@@ -77,6 +81,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     stack,
     env,
     workers: sets.flatMap((children) => children.workers),
+    stateDirs,
     generate: async (...args) => await mustRun('generate.ts', args, run),
     script: async (name, ...args) => await runScript(name, args, run),
     reconcile: async () => {

@@ -21,6 +21,13 @@ export type BoardMetric = (typeof METRIC_NAMES)[number];
 const PLACES = 100;
 const MIN_SAMPLES = 10n;
 
+/** A content of which a board says something wrong. */
+export interface PlaceDifference {
+  readonly contentId: string;
+  /** It should not be there at all. */
+  readonly stray: boolean;
+}
+
 /** What a board should say of one content. */
 export interface Standing {
   readonly contentId: string;
@@ -43,7 +50,7 @@ export interface BoardsComparison {
   readonly partitions: number;
   readonly explained: readonly ExplainedRow[];
   readonly deadline: Deadline;
-  readonly findings: Findings;
+  readonly findings: Findings<PlaceDifference>;
 }
 
 /** Compares the boards of one window; returns how far they had counted. */
@@ -205,7 +212,7 @@ export function byRank(a: Standing, b: Standing): number {
 
 interface BoardParts {
   readonly bucket: string;
-  readonly findings: Findings;
+  readonly findings: Findings<PlaceDifference>;
   readonly places: readonly BoardPlace[];
 }
 
@@ -223,15 +230,13 @@ function compareTop({
     const is = found.get(contentId);
     found.delete(contentId);
     if (is !== undefined && is.rank === rank && is.score === score) return;
-    findings.differs({
-      bucket,
-      row: `content ${contentId}`,
-      postgres: showPlace(rank, score),
-      sink: is === undefined ? null : showPlace(is.rank, is.score),
-    });
+    const sink = is === undefined ? null : showPlace(is.rank, is.score);
+    const place = { bucket, row: `content ${contentId}`, postgres: showPlace(rank, score), sink };
+    findings.differs(place, { contentId, stray: false });
   });
   for (const [contentId, { rank, score }] of found) {
-    findings.differs({ bucket, row: `content ${contentId}`, postgres: null, sink: showPlace(rank, score) });
+    const place = { bucket, row: `content ${contentId}`, postgres: null, sink: showPlace(rank, score) };
+    findings.differs(place, { contentId, stray: true });
   }
 }
 
@@ -249,22 +254,27 @@ function comparePlaces({
   places.forEach(({ member, score, fields }, rank) => {
     const wanted = standings.get(member);
     const row = `content ${member}`;
+    const subject = { contentId: member, stray: false };
     if (wanted === undefined) {
-      if (rank >= PLACES) findings.differs({ bucket, row, postgres: null, sink: showPlace(rank, score) });
+      if (rank < PLACES) return;
+      findings.differs(
+        { bucket, row, postgres: null, sink: showPlace(rank, score) },
+        { contentId: member, stray: true },
+      );
       return;
     }
     if (rank >= PLACES && wanted.score !== score) {
-      findings.differs({ bucket, row, postgres: `score ${wanted.score}`, sink: `score ${score}` });
+      findings.differs({ bucket, row, postgres: `score ${wanted.score}`, sink: `score ${score}` }, subject);
     }
     const wrong = Object.entries(wanted.fields).filter(([name, value]) => fields[name] !== value);
     if (wrong.length > 0) {
       const show = (of: (name: string) => string | undefined) => wrong.map(([name]) => `${name}=${of(name)}`).join(' ');
-      findings.differs({ bucket, row, postgres: show((n) => wanted.fields[n]), sink: show((n) => fields[n]) });
+      findings.differs({ bucket, row, postgres: show((n) => wanted.fields[n]), sink: show((n) => fields[n]) }, subject);
     }
     const names = namesOf(member);
     const name = nameText(fields.slug ?? '', fields.title ?? '', fields.content_type ?? '');
     if (names !== null && !names.has(name)) {
-      findings.differs({ bucket, row, postgres: [...names].join(' or '), sink: name });
+      findings.differs({ bucket, row, postgres: [...names].join(' or '), sink: name }, subject);
     }
   });
 }

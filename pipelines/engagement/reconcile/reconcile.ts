@@ -9,13 +9,13 @@ import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import { SluiceError } from '../../../engine/errors.ts';
 import type { LogClient } from '../../../engine/log.ts';
 import { CHANGES, CLICKHOUSE_SINK } from '../topics.ts';
-import { type BoardWindow, compareWindow, WINDOW_NAMES } from './boards.ts';
+import { type BoardWindow, compareWindow, type PlaceDifference, WINDOW_NAMES } from './boards.ts';
 import { type DeadLetters, NO_LETTERS, readDeadLetters } from './dead-letters.ts';
 import { ExternalTopic } from './external.ts';
-import { ROLLUPS } from './period.ts';
+import { ROLLUPS, type Rollup } from './period.ts';
 import { confirmed, Findings, type ReconcileReport, type SinkReport, unknownSink, verdictOf } from './report.ts';
-import { compareRollup } from './rollups.ts';
-import { compareRows, type ExplainedRow, type RowStore } from './rows.ts';
+import { type CellDifference, compareRollup } from './rollups.ts';
+import { compareRows, type ExplainedRow, type RowDifference, type RowStore } from './rows.ts';
 import { type RangeSum, type Source, withSource } from './source.ts';
 import { Deadline, Settling, untilWarehousePassed, untilWarehouseWrote } from './wait.ts';
 import { type Progress, Warehouse } from './warehouse.ts';
@@ -45,19 +45,40 @@ export interface ReconcileOptions {
   readonly pipeline?: string;
   /** Called with a report that another snapshot is to confirm. */
   readonly unconfirmed?: (report: ReconcileReport) => void;
+  /** Called with a comparison that found differences which another snapshot need not confirm, while its snapshot is there. */
+  readonly different?: (comparison: Comparison) => Promise<void>;
   /** Called between the steps; for tests. */
   readonly probe?: (step: ReconcileStep) => Promise<void>;
+}
+
+/** What differs, by sink, as far as `limit` goes. */
+export interface Subjects {
+  readonly clickHouseRows: readonly RowDifference[];
+  readonly external: readonly RowDifference[];
+  readonly cells: ReadonlyMap<Rollup, readonly CellDifference[]>;
+  readonly places: ReadonlyMap<BoardWindow, readonly PlaceDifference[]>;
+}
+
+/** A comparison with its snapshot open. */
+export interface Comparison {
+  readonly report: ReconcileReport;
+  readonly subjects: Subjects;
+  readonly source: Source;
+  readonly warehouse: Warehouse;
+  /** Waits until the log of ClickHouse holds everything that any of its tables showed when this was called. */
+  readonly settle: () => Promise<void>;
 }
 
 /** While contents are edited the log may not lead back exactly (docs/reconcile.md): then another snapshot decides. */
 const ATTEMPTS = 3;
 
-/** Compares everything. Never throws because of a server: what could not be compared is `unknown`, with the reason. */
+/** Compares everything. Never throws because of a server: what could not be compared is `unknown`, with the reason. Throws what `different` throws. */
 export async function reconcile(options: ReconcileOptions): Promise<ReconcileReport> {
   const started = performance.now();
   const earlier: ReconcileReport[] = [];
   for (let attempt = 1; ; attempt++) {
-    const { report, leaps } = await attemptOnce(options);
+    const { report, leaps, failure } = await attemptOnce(options, attempt === ATTEMPTS);
+    if (failure !== undefined) throw failure.error;
     const open = report.result === 'different' && leaps;
     if (!open || attempt === ATTEMPTS) {
       return { ...(open ? confirmed(report, earlier) : report), tookMs: since(started) };
@@ -69,7 +90,14 @@ export async function reconcile(options: ReconcileOptions): Promise<ReconcileRep
 
 const since = (started: number): number => Math.round(performance.now() - started);
 
-async function attemptOnce(options: ReconcileOptions): Promise<{ report: ReconcileReport; leaps: boolean }> {
+interface Attempt {
+  readonly report: ReconcileReport;
+  readonly leaps: boolean;
+  /** What `different` threw: no fault of what is compared. */
+  readonly failure?: { readonly error: unknown };
+}
+
+async function attemptOnce(options: ReconcileOptions, last: boolean): Promise<Attempt> {
   const started = performance.now();
   const client = clickHouseClient({ ...options.clickHouse, requestTimeoutMs: 600_000 });
   const reader = boardReader({ url: options.redisUrl });
@@ -89,7 +117,13 @@ async function attemptOnce(options: ReconcileOptions): Promise<{ report: Reconci
       const sinks = await run.sinks();
       const leaps = await warehouse.hasInvisibleCorrections().catch(() => false);
       const report = { result: verdictOf(sinks), position: formatLsn(position.lsn), sinks, tookMs: since(started) };
-      return { report, leaps };
+      if (options.different === undefined || report.result !== 'different' || (leaps && !last))
+        return { report, leaps };
+      const failure = await options.different(run.comparison(report)).then(
+        () => undefined,
+        (error: unknown) => ({ error }),
+      );
+      return { report, leaps, failure };
     });
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
@@ -117,9 +151,30 @@ class Run {
   #letters: DeadLetters = NO_LETTERS;
   #rangeSums: ReadonlyMap<bigint, RangeSum> = new Map();
   #explained: readonly ExplainedRow[] = [];
+  readonly #clickHouseRows: Findings<RowDifference>;
+  readonly #externalRows: Findings<RowDifference>;
+  readonly #cells: ReadonlyMap<Rollup, Findings<CellDifference>>;
+  readonly #places: ReadonlyMap<BoardWindow, Findings<PlaceDifference>>;
 
   constructor(parts: RunParts) {
     this.#parts = parts;
+    const limit = parts.options.limit ?? 20;
+    this.#clickHouseRows = new Findings(limit);
+    this.#externalRows = new Findings(limit);
+    this.#cells = new Map(ROLLUPS.map((rollup) => [rollup, new Findings(limit)]));
+    this.#places = new Map((parts.options.windows ?? WINDOW_NAMES).map((window) => [window, new Findings(limit)]));
+  }
+
+  comparison(report: ReconcileReport): Comparison {
+    const { source, warehouse } = this.#parts;
+    const subjects = {
+      clickHouseRows: this.#clickHouseRows.subjects,
+      external: this.#externalRows.subjects,
+      cells: new Map([...this.#cells].map(([rollup, { subjects }]) => [rollup, subjects])),
+      places: new Map([...this.#places].map(([window, { subjects }]) => [window, subjects])),
+    };
+    const settle = async () => await untilWarehouseWrote(warehouse, await this.#changesEnd(), this.#deadline());
+    return { report, subjects, source, warehouse, settle };
   }
 
   async sinks(): Promise<Readonly<Record<string, SinkReport>>> {
@@ -127,12 +182,12 @@ class Run {
     const ready = await this.#guard('clickhouse', async () => await this.#prepare());
     if (!ready) return this.#sinks;
     await options.probe?.('passed');
-    await this.#step('clickhouse.rows', async (findings) => await this.#rows(findings));
+    await this.#step('clickhouse.rows', this.#clickHouseRows, async (findings) => await this.#rows(findings));
     await options.probe?.('rows');
-    await this.#step('external', async (findings) => await this.#external(findings));
+    await this.#step('external', this.#externalRows, async (findings) => await this.#external(findings));
     await options.probe?.('external');
-    for (const rollup of ROLLUPS) {
-      await this.#step(`clickhouse.${rollup.name}`, async (findings) => {
+    for (const [rollup, found] of this.#cells) {
+      await this.#step(`clickhouse.${rollup.name}`, found, async (findings) => {
         const { source, warehouse } = this.#parts;
         const settle = this.#settling(await warehouse.progress());
         await compareRollup({ source, warehouse, rollup, explained: this.#explained, settle, findings });
@@ -140,8 +195,8 @@ class Run {
       });
     }
     await options.probe?.('rollups');
-    for (const window of options.windows ?? WINDOW_NAMES) {
-      await this.#step(`redis.${window}`, async (findings) => await this.#boards(window, findings));
+    for (const [window, found] of this.#places) {
+      await this.#step(`redis.${window}`, found, async (findings) => await this.#boards(window, findings));
     }
     return this.#sinks;
   }
@@ -157,7 +212,7 @@ class Run {
     this.#rangeSums = await source.rangeSums();
   }
 
-  async #rows(findings: Findings): Promise<Readonly<Record<string, string>>> {
+  async #rows(findings: Findings<RowDifference>): Promise<Readonly<Record<string, string>>> {
     const { source, warehouse } = this.#parts;
     const before = await warehouse.progress();
     const store: RowStore = {
@@ -171,7 +226,7 @@ class Run {
     return this.#offsets(before);
   }
 
-  async #external(findings: Findings): Promise<Readonly<Record<string, string>>> {
+  async #external(findings: Findings<RowDifference>): Promise<Readonly<Record<string, string>>> {
     const { options, source, warehouse } = this.#parts;
     const deadline = this.#deadline();
     const topic = new ExternalTopic({
@@ -190,7 +245,7 @@ class Run {
     return Object.fromEntries([...topic.changesEnd].map(([partition, offset]) => [partition, String(offset)]));
   }
 
-  async #boards(window: BoardWindow, findings: Findings): Promise<Readonly<Record<string, string>>> {
+  async #boards(window: BoardWindow, findings: Findings<PlaceDifference>): Promise<Readonly<Record<string, string>>> {
     const { source, warehouse, reader } = this.#parts;
     const deadline = this.#deadline();
     await reader.connect();
@@ -209,14 +264,17 @@ class Run {
   }
 
   #settling(last: ReadonlyMap<number, Progress>): () => Promise<boolean> {
-    const { options, warehouse } = this.#parts;
-    const partitions = Array.from({ length: this.#partitions }, (_, partition) => partition);
-    const changesEnd = async () => await options.log.offsets(CHANGES, partitions, 'highWatermark');
-    const settling = new Settling(warehouse, { changesEnd, deadline: () => this.#deadline(), last });
+    const changesEnd = async () => await this.#changesEnd();
+    const settling = new Settling(this.#parts.warehouse, { changesEnd, deadline: () => this.#deadline(), last });
     return async () => await settling.settle();
   }
 
-  #common(findings: Findings) {
+  async #changesEnd(): Promise<ReadonlyMap<number, bigint>> {
+    const partitions = Array.from({ length: this.#partitions }, (_, partition) => partition);
+    return await this.#parts.options.log.offsets(CHANGES, partitions, 'highWatermark');
+  }
+
+  #common(findings: Findings<RowDifference>) {
     return { expected: this.#rangeSums, findings };
   }
 
@@ -225,9 +283,12 @@ class Run {
   }
 
   /** Compares one sink; one that cannot be compared leaves the others alone. */
-  async #step(name: string, compare: (findings: Findings) => Promise<Readonly<Record<string, string>>>): Promise<void> {
+  async #step<S>(
+    name: string,
+    findings: Findings<S>,
+    compare: (findings: Findings<S>) => Promise<Readonly<Record<string, string>>>,
+  ): Promise<void> {
     const started = performance.now();
-    const findings = new Findings(this.#parts.options.limit ?? 20);
     await this.#guard(name, async () => {
       const position = await compare(findings);
       this.#sinks[name] = findings.report(position, since(started));

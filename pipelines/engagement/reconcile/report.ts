@@ -44,9 +44,11 @@ export interface ReconcileReport {
   readonly tookMs: number;
 }
 
-/** Counts everything, keeps the first `limit` of each list. */
-export class Findings {
+/** Counts everything, keeps the first `limit` of each list. `S`: what a difference is about, for who is to act on it. */
+export class Findings<S = unknown> {
   readonly limit: number;
+  /** Of `differences`, in the same order. */
+  readonly subjects: S[] = [];
   readonly differences: Difference[] = [];
   readonly deadLettered: DeadLettered[] = [];
   bucketsCompared = 0;
@@ -63,9 +65,11 @@ export class Findings {
     return this.limit - this.differences.length;
   }
 
-  differs(difference: Difference): void {
+  differs(difference: Difference, subject: S): void {
     this.differenceCount++;
-    if (this.differences.length < this.limit) this.differences.push(difference);
+    if (this.differences.length >= this.limit) return;
+    this.differences.push(difference);
+    this.subjects.push(subject);
   }
 
   isDeadLettered(row: string, reason: string): void {

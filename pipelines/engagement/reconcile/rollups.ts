@@ -11,6 +11,12 @@ import type { ExplainedRow } from './rows.ts';
 import { type Cell, cellKey, type Source } from './source.ts';
 import type { Warehouse } from './warehouse.ts';
 
+/** A cell that shows something wrong, and what it is to show as of the snapshot. */
+export interface CellDifference {
+  readonly cell: Cell;
+  readonly wanted: Sums;
+}
+
 export interface RollupComparison {
   readonly source: Source;
   readonly warehouse: Warehouse;
@@ -19,7 +25,7 @@ export interface RollupComparison {
   readonly explained: readonly ExplainedRow[];
   /** Waits until the log holds all that the view showed; whether anything was written since the last time. */
   readonly settle: () => Promise<boolean>;
-  readonly findings: Findings;
+  readonly findings: Findings<CellDifference>;
 }
 
 type Cells = Map<string, { cell: Cell; sums: Sums }>;
@@ -49,12 +55,13 @@ export async function compareRollup(comparison: RollupComparison): Promise<void>
   for (let at = 0; at < differing.length; at += PERIODS_AT_ONCE) {
     const periods = differing.slice(at, at + PERIODS_AT_ONCE);
     for (const { cell, wanted, is } of await differingCells(comparison, periods, corrections)) {
-      findings.differs({
+      const difference = {
         bucket: showPeriod(rollup, cell.period),
         row: `content ${cell.contentId}, ${cell.contentType}, device ${cell.device ?? 'NULL'}`,
         postgres: isZero(wanted) ? null : showSums(wanted),
         sink: isZero(is) ? null : showSums(is),
-      });
+      };
+      findings.differs(difference, { cell, wanted });
     }
   }
 }

@@ -18,6 +18,13 @@ export interface RowStore {
   settle(): Promise<boolean>;
 }
 
+/** A row that differs; `held`: there is one, and nobody looked. */
+export interface RowDifference {
+  readonly id: bigint;
+  readonly postgres: Row | null;
+  readonly sink: Row | 'held' | null;
+}
+
 /** A row that differs for a known reason: what Postgres holds, and what the pipeline has instead. */
 export interface ExplainedRow {
   readonly postgres: Row | null;
@@ -34,7 +41,7 @@ export interface RowComparison {
   readonly found: ReadonlyMap<bigint, RangeSum>;
   /** Of the pipeline, and of the store itself. */
   readonly letters: readonly ReadonlyMap<bigint, Letter>[];
-  readonly findings: Findings;
+  readonly findings: Findings<RowDifference>;
 }
 
 /** About 250,000 rows, as hashes, are in memory at a time. */
@@ -124,12 +131,13 @@ async function explain(comparison: RowComparison, ids: readonly bigint[]): Promi
       explained.push({ postgres: row ?? null, pipeline, warehouseOnly: by > 0 });
       continue;
     }
-    findings.differs({
+    const difference = {
       bucket: `ids ${(id / RANGE_ROWS) * RANGE_ROWS} to ${(id / RANGE_ROWS + 1n) * RANGE_ROWS - 1n}`,
       row: `event ${id}`,
       postgres: row === undefined ? null : showRow(row),
       sink: held === undefined ? null : held === 'held' ? 'another value' : showRow(held),
-    });
+    };
+    findings.differs(difference, { id, postgres: row ?? null, sink: held ?? null });
   }
   return explained;
 }

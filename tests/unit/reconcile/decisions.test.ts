@@ -217,7 +217,7 @@ describe('a dead letter', () => {
 describe('the verdict', () => {
   const equal = new Findings(1).report({}, 0);
   const findings = new Findings(1);
-  for (const row of ['1', '2']) findings.differs({ bucket: 'b', row, postgres: 'x', sink: null });
+  for (const row of ['1', '2']) findings.differs({ bucket: 'b', row, postgres: 'x', sink: null }, row);
   const different = findings.report({ 0: '5' }, 10);
 
   it('is different when one sink is, unknown when one could not be compared, else equal', () => {
@@ -231,7 +231,7 @@ describe('the verdict', () => {
   it('holds a difference against a sink when it was there with every snapshot', () => {
     const at = (row: string) => {
       const found = new Findings(5);
-      found.differs({ bucket: 'b', row, postgres: 'x', sink: null });
+      found.differs({ bucket: 'b', row, postgres: 'x', sink: null }, row);
       return { result: 'different', position: null, sinks: { s: found.report({}, 0) }, tookMs: 0 } as const;
     };
     expect(confirmed(at('1'), [at('1'), at('1')]).result).toBe('different');

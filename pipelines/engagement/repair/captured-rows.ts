@@ -1,0 +1,56 @@
+/** Rows of engagement_events with all their columns, as Debezium represents them (connectors/debezium/config.ts). */
+import { PostgresPool, type Sql } from '../../../connectors/postgres/pool.ts';
+import { withExportedSnapshot } from '../../../connectors/postgres/snapshot.ts';
+import type { OperatorRow } from '../codec/operator-envelope.ts';
+
+export interface CapturedRows {
+  /** The rows that there are. */
+  readonly rows: ReadonlyMap<bigint, OperatorRow>;
+  /** The position of Postgres at which they were so. */
+  readonly lsn: bigint;
+  readonly timeMs: number;
+}
+
+/** Reads rows as of one exactly known position. Throws as `withExportedSnapshot` and `postgresError`. */
+export async function readCapturedRows(url: string, ids: readonly bigint[]): Promise<CapturedRows> {
+  const applicationName = 'sluice-repair';
+  const pool = new PostgresPool({ url, applicationName, maxConnections: 1 });
+  try {
+    return await withExportedSnapshot({ url, applicationName }, async ({ lsn, snapshotName }) => {
+      const read = async (sql: Sql) => ({ rows: await rowsOf(sql, ids), lsn, timeMs: Date.now() });
+      return await pool.transaction(read, { kind: 'snapshot', snapshotName });
+    });
+  } finally {
+    await pool.close();
+  }
+}
+
+async function rowsOf(sql: Sql, ids: readonly bigint[]): Promise<ReadonlyMap<bigint, OperatorRow>> {
+  const { rows: columns } = await sql.query<{ name: string; type: string }>(
+    `SELECT quote_ident(attname) AS name, atttypid::regtype::text AS type FROM pg_attribute
+     WHERE attrelid = 'engagement_events'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum`,
+  );
+  const list = columns.map(({ name, type }) => `${represented(name, type)} AS ${name}`);
+  const { rows } = await sql.query<OperatorRow>(
+    `SELECT ${list.join(', ')} FROM engagement_events WHERE id = ANY($1::bigint[])`,
+    [ids],
+  );
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
+/** Numbers and booleans as they are, times in ISO 8601 with microseconds, everything else as text. */
+function represented(column: string, type: string): string {
+  switch (type) {
+    case 'bigint':
+    case 'integer':
+    case 'smallint':
+    case 'boolean':
+    case 'real':
+    case 'double precision':
+      return column;
+    case 'timestamp with time zone':
+      return `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+    default:
+      return `${column}::text`;
+  }
+}

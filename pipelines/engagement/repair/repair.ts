@@ -1,0 +1,195 @@
+/**
+ * Brings every sink to say what Postgres says: compares, repairs what differs while the snapshot is there, and compares again.
+ * docs/reconcile.md says what is done about what, and why it is exact while everything runs.
+ */
+import { clickHouseClient } from '../../../connectors/clickhouse/client.ts';
+import type { KafkaOptions } from '../../../connectors/kafka/cluster.ts';
+import { SluiceError } from '../../../engine/errors.ts';
+import { type Round, type Rounds, repairRounds } from '../../operations/repair-rounds.ts';
+import type { NewestSchemas } from '../codec/operator-envelope.ts';
+import { type Comparison, type ReconcileOptions, reconcile, type Subjects } from '../reconcile/reconcile.ts';
+import type { ReconcileReport, SinkReport } from '../reconcile/report.ts';
+import { CHANGES } from '../topics.ts';
+import { rebuildBoards } from './boards.ts';
+import { planRows, type RowPlan } from './plan.ts';
+import { correctCells } from './rollups.ts';
+import { tellRows } from './tell-rows.ts';
+import { repairWarehouseRows } from './warehouse-rows.ts';
+
+export interface RepairOptions extends Omit<ReconcileOptions, 'different' | 'limit' | 'schemas'> {
+  readonly kafka: KafkaOptions;
+  readonly schemas: ReconcileOptions['schemas'] & NewestSchemas;
+  readonly generation: number;
+  readonly runId: string;
+  /** Refuses when more rows, or cells of one rollup, differ. */
+  readonly max: number;
+  /** Rows a second that are told to the pipeline. */
+  readonly rate: number;
+  readonly signal: AbortSignal;
+  readonly progress: (done: number, total: number, note: string) => void;
+  /** Between the comparison and the repair; for tests. */
+  readonly beforeRepair?: (comparison: Comparison) => Promise<void>;
+}
+
+type Mended = Omit<Round<unknown>, 'report'>;
+
+/** Rows, then sums and boards, and once more for what only shows then. */
+const MAX_ROUNDS = 4;
+
+export async function repair(options: RepairOptions): Promise<Rounds<ReconcileReport>> {
+  return await repairRounds(MAX_ROUNDS, async ({ compareOnly }): Promise<Round<ReconcileReport>> => {
+    options.signal.throwIfAborted();
+    let mended: Mended = { done: [], again: false };
+    const report = await reconcile({
+      ...options,
+      limit: options.max,
+      different: async (comparison) => {
+        if (compareOnly) return;
+        await options.beforeRepair?.(comparison);
+        mended = await repairOnce(options, comparison);
+      },
+    });
+    return { report, ...mended };
+  });
+}
+
+/** What would be done first about a comparison. Throws REPAIR_REFUSED (fatal). */
+export function describeRepair(
+  report: ReconcileReport,
+  subjects: Subjects,
+  max: number,
+): { readonly lines: readonly string[]; readonly plan: unknown } {
+  const rows = rowPlan(report, subjects, max);
+  const lines: string[] = [];
+  if (rows !== null) {
+    const [changes, publishes] = split(rows);
+    if (changes > 0) lines.push(`tell the pipeline ${counted(changes, 'row')} as Postgres has it: all sinks follow`);
+    if (publishes > 0) lines.push(`publish ${counted(publishes, 'record')} of the external topic again`);
+    if (rows.warehouse.length > 0)
+      lines.push(`feed ${counted(rows.warehouse.length, 'row')} of ClickHouse again from its log`);
+    if (rows.left.length > 0) lines.push(`leave ${counted(rows.left.length, 'row')}: run again`);
+    lines.push('then compare again, and correct the sums and boards that still differ');
+  } else {
+    refuseMany(report, /^clickhouse\.(hourly|daily|weekly)$/, max);
+    for (const [rollup, cells] of subjects.cells) {
+      const days = new Set(cells.map(({ cell }) => cell.period / 86_400n)).size;
+      if (cells.length > 0)
+        lines.push(`recompute ${counted(cells.length, 'cell')} of ${rollup.view} in ${counted(days, 'day')}`);
+    }
+    for (const [window, places] of subjects.places) {
+      if (places.length > 0) lines.push(`have the boards of ${window} written anew from their topic`);
+    }
+  }
+  const ids = rows?.tell.map(({ id, how }) => ({ event: String(id), how })) ?? [];
+  return { lines, plan: { rows: ids, clickHouseRows: rows?.warehouse.map(String) ?? [], steps: lines } };
+}
+
+async function repairOnce(options: RepairOptions, comparison: Comparison): Promise<Mended> {
+  const { report, subjects } = comparison;
+  const rows = rowPlan(report, subjects, options.max);
+  const client = clickHouseClient({ ...options.clickHouse, requestTimeoutMs: 600_000 });
+  try {
+    if (rows !== null) return await repairRows({ ...options, client }, comparison, rows);
+    refuseMany(report, /^clickhouse\.(hourly|daily|weekly)$/, options.max);
+    const sums = await repairSums({ ...options, client }, comparison);
+    const boards = await repairBoards(options, comparison);
+    return { done: [...sums.done, ...boards.done], again: sums.again || boards.again };
+  } finally {
+    await client.close();
+  }
+}
+
+type WithClient = RepairOptions & { readonly client: ReturnType<typeof clickHouseClient> };
+
+async function repairRows(options: WithClient, comparison: Comparison, rows: RowPlan): Promise<Mended> {
+  const problems: string[] = [];
+  const { client, log, schemas, generation, kafka, postgresUrl, runId, rate, signal } = options;
+  const done: string[] = [];
+  if (rows.tell.length > 0) {
+    const total = rows.tell.length;
+    const progress = (told: number) => options.progress(told, total, 'telling rows');
+    const told = { kafka, log, registry: schemas, postgresUrl, runId, rate, signal, progress };
+    await tellRows(told, rows.tell);
+    const [changes, publishes] = split(rows);
+    if (changes > 0) done.push(`told the pipeline ${counted(changes, 'row')}`);
+    if (publishes > 0) done.push(`published ${counted(publishes, 'record')} again`);
+  }
+  if (rows.warehouse.length > 0) {
+    signal.throwIfAborted();
+    const left = await repairWarehouseRows({ client, log, schemas, generation }, comparison, rows.warehouse);
+    const fed = rows.warehouse.length - left.length;
+    if (fed > 0) done.push(`fed ${counted(fed, 'row')} of ClickHouse again`);
+    if (left.length > 0) {
+      const which = left.slice(0, 10).join(', ');
+      problems.push(
+        `neither the log of ClickHouse nor ${CHANGES} has what ${counted(left.length, 'row')} came from (${which}): npm run replay -- --sink clickhouse`,
+      );
+    }
+  }
+  return { done: [...done, ...problems], again: done.length > 0 };
+}
+
+async function repairSums({ client, runId, signal }: WithClient, comparison: Comparison): Promise<Mended> {
+  const done: string[] = [];
+  let again = false;
+  for (const [rollup, cells] of comparison.subjects.cells) {
+    if (cells.length === 0) continue;
+    signal.throwIfAborted();
+    const { corrected, left } = await correctCells({ client, runId }, comparison, { rollup, cells });
+    again ||= corrected > 0;
+    const moving = left === 0 ? '' : `; ${counted(left, 'cell')} moved all the time: run again`;
+    if (corrected + left > 0) done.push(`corrected ${counted(corrected, 'cell')} of ${rollup.view}${moving}`);
+  }
+  return { done, again };
+}
+
+async function repairBoards(options: RepairOptions, { subjects }: Comparison): Promise<Mended> {
+  const wrong = [...subjects.places].filter(([, places]) => places.length > 0).map(([window]) => window);
+  if (wrong.length === 0) return { done: [], again: false };
+  options.signal.throwIfAborted();
+  const { redisUrl, log, deadlineSeconds = 120 } = options;
+  const partitions = await log.partitions(CHANGES);
+  const left = await rebuildBoards({ redisUrl, partitions, deadlineSeconds }, subjects.places);
+  const done = wrong.map((window) =>
+    left.includes(window)
+      ? `the boards of ${window} were not written anew within ${deadlineSeconds} s: is engagement.sink.redis running?`
+      : `had the boards of ${window} written anew`,
+  );
+  return { done, again: left.length < wrong.length };
+}
+
+/** null when all rows are right. Without both stores of rows nobody can say which of them is wrong. */
+function rowPlan({ sinks }: ReconcileReport, subjects: Subjects, max: number): RowPlan | null {
+  const stores = ['clickhouse.rows', 'external'];
+  const unknown = stores.find((name) => sinks[name] === undefined || sinks[name].result === 'unknown');
+  if (unknown !== undefined) {
+    const why = sinks[unknown]?.problem ?? 'it was not compared';
+    throw refused(`${unknown} could not be compared, so nobody can tell which rows are wrong: ${why}`);
+  }
+  if (stores.every((name) => sinks[name]!.result === 'equal')) return null;
+  refuseMany({ sinks }, /^(clickhouse\.rows|external)$/, max);
+  return planRows(subjects);
+}
+
+/** So many differences are more likely a wrong address than so many faults. */
+function refuseMany({ sinks }: Pick<ReconcileReport, 'sinks'>, which: RegExp, max: number): void {
+  const many = Object.entries(sinks).find(
+    ([name, sink]: [string, SinkReport]) => which.test(name) && sink.differenceCount > max,
+  );
+  if (many === undefined) return;
+  const [name, { differenceCount }] = many;
+  throw refused(
+    `${name} differs in ${differenceCount} places, more than --max ${max}. Are all addresses of the same system? If they are, give --max ${differenceCount}`,
+  );
+}
+
+function refused(message: string): SluiceError {
+  return new SluiceError(message, { code: 'REPAIR_REFUSED', action: 'fatal' });
+}
+
+function split({ tell }: RowPlan): readonly [changes: number, publishes: number] {
+  const changes = tell.filter(({ how }) => how === 'change').length;
+  return [changes, tell.length - changes];
+}
+
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
