@@ -38,8 +38,9 @@ export function microsCell(micros: number): string {
   return `${seconds(whole)}.${rest < 100_000 ? String(rest).padStart(6, '0') : rest}`;
 }
 
-/** A DateTime64(3) cell from milliseconds since the epoch, which must not be negative. */
+/** A DateTime64(3) cell from milliseconds since the epoch, for a column in UTC. */
 export function millisCell(millis: number): string {
+  if (millis < 0) return new Date(millis).toISOString().slice(0, -1).replace('T', ' ');
   const whole = Math.floor(millis / 1_000);
   const rest = millis - whole * 1_000;
   return `${seconds(whole)}.${rest < 100 ? String(rest).padStart(3, '0') : rest}`;

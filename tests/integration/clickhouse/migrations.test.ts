@@ -71,7 +71,7 @@ describe('migrateClickHouse', { timeout: 60_000 }, () => {
     await migrate('windows');
     const bare = await ask(
       'windows',
-      `SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE 'engagement_%' AND engine LIKE '%MergeTree'
+      `SELECT name FROM system.tables WHERE database = currentDatabase() AND match(name, '^(engagement|prices)_') AND engine LIKE '%MergeTree'
        AND engine_full NOT LIKE '%non_replicated_deduplication_window = 10000%'`,
     );
     expect(bare).toEqual([]);

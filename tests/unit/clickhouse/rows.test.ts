@@ -60,6 +60,7 @@ describe('cells', () => {
     // 2200-01-01, the last year there is: every microsecond is an exact number.
     expect(microsCell(7_258_118_399_999_999)).toBe('7258118399.999999');
     expect(millisCell(1_500_007)).toBe('0000001500.007');
+    expect(millisCell(-1)).toBe('1969-12-31 23:59:59.999');
     expect(secondsCell(1_770_000_000_999)).toBe('1770000000');
   });
 });
