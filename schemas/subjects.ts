@@ -7,6 +7,8 @@ import { leaderboardSchema } from './engagement/leaderboard-record.ts';
 import { candleRecordSchema } from './prices/candle.ts';
 import { candleKeySchema } from './prices/candle-key.ts';
 import { candleV1Schema } from './prices/candle-v1.ts';
+import { indicatorsRecordSchema } from './prices/indicators.ts';
+import { signalsV1Schema } from './prices/signals-v1.ts';
 
 /** https://docs.confluent.io/platform/current/schema-registry/fundamentals/schema-evolution.html#compatibility-types */
 export type Compatibility = 'BACKWARD' | 'FULL_TRANSITIVE';
@@ -33,6 +35,9 @@ export const SUBJECTS = {
   candle: { name: 'prices.candles-value', schema: candleRecordSchema, compatibility: 'BACKWARD' },
   candleV1Key: { name: 'prices.candles.v1-key', schema: candleKeySchema, compatibility: 'FULL_TRANSITIVE' },
   candleV1: { name: 'prices.candles.v1-value', schema: candleV1Schema, compatibility: 'FULL_TRANSITIVE' },
+  indicators: { name: 'prices.indicators-value', schema: indicatorsRecordSchema, compatibility: 'BACKWARD' },
+  signalsV1Key: { name: 'prices.signals.v1-key', schema: candleKeySchema, compatibility: 'FULL_TRANSITIVE' },
+  signalsV1: { name: 'prices.signals.v1-value', schema: signalsV1Schema, compatibility: 'FULL_TRANSITIVE' },
 } as const satisfies Readonly<Record<string, Subject>>;
 
 /** The text that is registered. The same schema gives the same text, so that a registry finds it again by its content. */

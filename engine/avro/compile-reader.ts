@@ -15,7 +15,7 @@ import {
   wholeRecord,
 } from './projection.ts';
 import { type RecordNode, type SchemaNode, simpleName } from './resolve.ts';
-import { SkipCode } from './skip-code.ts';
+import { leastBytes, SkipCode } from './skip-code.ts';
 import { parseMicros } from './timestamp.ts';
 
 /** Reads the value at [start, end). Throws UNDECODABLE, MISSING_FIELD. */
@@ -88,6 +88,7 @@ class ReaderCode {
     const inner = isNullable(shape) ? shape.of : shape;
     if (!fits(node, inner)) throw missingField(`${path} is ${node.type} in the writer's schema`);
     if (typeof inner === 'string') return this.#scalar(node, inner, target);
+    if (inner.kind === 'list' && node.type === 'array') return this.#list(node.items, inner.of, target, path);
     if (inner.kind === 'record' && node.type === 'record') return this.#record(node, inner, target, path, '');
     throw missingField(`${path} is ${node.type} in the writer's schema`);
   }
@@ -121,6 +122,22 @@ class ReaderCode {
     const result = wanted.map(({ to, variable }) => `${JSON.stringify(to)}: ${variable}`);
     const declaration = declared.length === 0 ? '' : `let ${declared.join(', ')};`;
     return `${declaration} ${statements.join('\n')} ${target} = { ${tag}${result.join(', ')} };`;
+  }
+
+  /** Blocks of items; a negative count has the block's length behind it. */
+  #list(items: SchemaNode, shape: Shape, target: string, path: string): string {
+    const [count, item] = [this.variable(), this.variable()];
+    return `${target} = []; for (;;) {
+      let ${count} = c.readLong(b, p); p = c.cursor.at;
+      if (${count} === 0) break;
+      if (${count} < 0) { ${count} = -${count}; c.readLength(b, p, e); p = c.cursor.at; }
+      ${leastBytes(items) > 0 ? `if (${count} > e - p) c.badLength();` : ''}
+      for (; ${count} > 0; ${count}--) {
+        let ${item} = null; ${this.value(items, shape, item, `${path}[]`)}
+        if (p > e) c.beyondEnd();
+        ${target}.push(${item});
+      }
+    }`;
   }
 
   #initial(field: FieldShape, names: ReadonlySet<string>, path: string): string {
@@ -204,6 +221,7 @@ function isNullable(shape: Shape): shape is Extract<Shape, { kind: 'nullable' }>
 function fits(node: SchemaNode, shape: Shape): boolean {
   if (typeof shape === 'string') return shape === 'span' || SOURCES[shape].includes(node.type);
   if (shape.kind === 'tagged') return node.type === 'record' && Object.hasOwn(shape.branches, simpleName(node.name));
+  if (shape.kind === 'list') return node.type === 'array';
   return shape.kind === 'record' && node.type === 'record';
 }
 

@@ -31,8 +31,9 @@ class WriterCode {
         return this.#record(node, value);
       case 'union':
         return this.#union(node.branches, value);
-      case 'fixed':
       case 'array':
+        return this.#array(node.items, value);
+      case 'fixed':
       case 'map':
         throw new TypeError(`${node.type} is not used in our schemas`);
       default:
@@ -49,6 +50,13 @@ class WriterCode {
     const variable = `v${this.#variables++}`;
     const fields = node.fields.map((field) => this.value(field.node, `${variable}[${JSON.stringify(field.name)}]`));
     return `const ${variable} = ${value}; ${fields.join('\n')}`;
+  }
+
+  /** One block, then the empty one that ends the array. */
+  #array(items: SchemaNode, value: string): string {
+    const [list, item] = [`v${this.#variables++}`, `v${this.#variables++}`];
+    const each = `for (const ${item} of ${list}) { ${this.value(items, item)} }`;
+    return `{ const ${list} = ${value}; if (${list}.length > 0) { w.long(${list}.length); ${each} } w.byte(0); }`;
   }
 
   #union(branches: readonly SchemaNode[], value: string): string {

@@ -49,6 +49,8 @@ export type Shape =
   | ScalarShape
   | RecordShape
   | { readonly kind: 'nullable'; readonly of: Shape }
+  /** An array, all of it. */
+  | { readonly kind: 'list'; readonly of: Shape }
   /** A union of records, told apart by a property `kind` that holds the record's simple name. */
   | { readonly kind: 'tagged'; readonly branches: Readonly<Record<string, RecordShape>> };
 
@@ -63,11 +65,13 @@ export type Projected<S> = Shape extends S
     ? Scalars[S]
     : S extends { readonly kind: 'nullable'; readonly of: infer T }
       ? Projected<T> | null
-      : S extends { readonly kind: 'record'; readonly fields: infer F }
-        ? { readonly [K in keyof F]: F[K] extends { readonly read: infer R } ? Projected<R> | Fallback<F[K]> : never }
-        : S extends { readonly kind: 'tagged'; readonly branches: infer B }
-          ? { [K in keyof B]: Flat<{ readonly kind: K } & Projected<B[K]>> }[keyof B]
-          : never;
+      : S extends { readonly kind: 'list'; readonly of: infer T }
+        ? readonly Projected<T>[]
+        : S extends { readonly kind: 'record'; readonly fields: infer F }
+          ? { readonly [K in keyof F]: F[K] extends { readonly read: infer R } ? Projected<R> | Fallback<F[K]> : never }
+          : S extends { readonly kind: 'tagged'; readonly branches: infer B }
+            ? { [K in keyof B]: Flat<{ readonly kind: K } & Projected<B[K]>> }[keyof B]
+            : never;
 
 /** A record of which only the given fields are read. */
 export function record<const F extends Readonly<Record<string, FieldShape>>>(
@@ -113,8 +117,9 @@ function wholeValue(node: SchemaNode): Shape {
       return wholeRecord(node);
     case 'union':
       return wholeUnion(node.branches);
-    case 'null':
     case 'array':
+      return { kind: 'list', of: wholeValue(node.items) };
+    case 'null':
     case 'map':
       throw new TypeError(`${node.type} is not used in our schemas`);
     default:

@@ -78,6 +78,8 @@ export type FromAvro<S, N extends NamedTypes = Record<never, never>> = S extends
             ? Fields<F, N>
             : S extends { readonly type: 'enum'; readonly symbols: readonly (infer Y)[] }
               ? Y
-              : S extends { readonly type: infer T }
-                ? FromAvro<T, N>
-                : never;
+              : S extends { readonly type: 'array'; readonly items: infer T }
+                ? readonly FromAvro<T, N>[]
+                : S extends { readonly type: infer T }
+                  ? FromAvro<T, N>
+                  : never;

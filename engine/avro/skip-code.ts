@@ -5,7 +5,7 @@ import type { RecordNode, SchemaNode } from './resolve.ts';
 const MAX_DEPTH = 64;
 
 /** The fewest bytes a value takes. 0 means that it always takes none: every part with a choice takes one. */
-function leastBytes(node: SchemaNode, inside: readonly SchemaNode[] = []): number {
+export function leastBytes(node: SchemaNode, inside: readonly SchemaNode[] = []): number {
   switch (node.type) {
     case 'null':
       return 0;

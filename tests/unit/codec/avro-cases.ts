@@ -83,9 +83,13 @@ const MAKERS: Readonly<Record<string, Maker>> = {
   },
   array: (g, names, depth) => {
     const item = makeCase(g, names, depth + 1);
-    // The same value several times: what is tested is finding the end.
-    const value = new Array(g(() => fc.integer({ min: 0, max: 3 }))).fill(item.value);
-    return { schema: { type: 'array', items: item.schema }, branch: 'array', value, reads: [] };
+    const count = g(() => fc.integer({ min: 0, max: 3 }));
+    const reads = item.reads.map(({ shape, expected }) => ({
+      shape: { kind: 'list', of: shape } as const,
+      expected: new Array(count).fill(expected),
+    }));
+    const value = new Array(count).fill(item.value);
+    return { schema: { type: 'array', items: item.schema }, branch: 'array', value, reads };
   },
   map: (g, names, depth) => {
     const item = makeCase(g, names, depth + 1);

@@ -9,6 +9,10 @@ function arbitrary(node: SchemaNode): fc.Arbitrary<unknown> {
   switch (node.type) {
     case 'boolean':
       return fc.boolean();
+    case 'double':
+      return fc.double({ noNaN: true });
+    case 'array':
+      return fc.array(arbitrary(node.items), { maxLength: 4 });
     case 'int':
       return fc.integer();
     case 'long':
@@ -55,6 +59,8 @@ function convert(node: SchemaNode, value: unknown): unknown {
       const given = value as Readonly<Record<string, unknown>>;
       return Object.fromEntries(node.fields.map((field) => [field.name, convert(field.node, given[field.name])]));
     }
+    case 'array':
+      return (value as unknown[]).map((item) => convert(node.items, item));
     case 'union': {
       if (value === null) return null;
       const values = node.branches.filter((branch) => branch.type !== 'null');

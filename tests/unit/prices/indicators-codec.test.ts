@@ -1,0 +1,50 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ByteWriter } from '../../../engine/avro/byte-writer.ts';
+import {
+  encodeIndicators,
+  encodeSignalsV1,
+  indicatorsDecoder,
+  signalsV1Decoder,
+} from '../../../pipelines/prices/codec/indicators.ts';
+import { type IndicatorsRecord, indicatorsRecordSchema } from '../../../schemas/prices/indicators.ts';
+import { type SignalsV1, signalsV1Schema } from '../../../schemas/prices/signals-v1.ts';
+import { avscType, schemasById } from '../codec/debezium.ts';
+import { toAvsc, valuesOf } from '../codec/values.ts';
+
+const registry = schemasById({ 1: indicatorsRecordSchema, 2: signalsV1Schema });
+const seeded = { seed: 20260103, numRuns: 300 };
+
+describe('the codec of indicators', () => {
+  it('writes what avsc reads, and reads it back', async () => {
+    const decoder = indicatorsDecoder(registry);
+    const writer = new ByteWriter();
+    await fc.assert(
+      fc.asyncProperty(valuesOf<IndicatorsRecord>(indicatorsRecordSchema), async (value) => {
+        writer.reset();
+        const bytes = encodeIndicators(writer, 1, value);
+        expect(avscType(indicatorsRecordSchema).fromBuffer(bytes.subarray(5))).toEqual(
+          toAvsc(indicatorsRecordSchema, value),
+        );
+        await decoder.prepare([bytes]);
+        expect(decoder.decode(bytes)).toEqual(value);
+      }),
+      seeded,
+    );
+  });
+
+  it('keeps the public record of signals', async () => {
+    const decoder = signalsV1Decoder(registry);
+    const writer = new ByteWriter();
+    await fc.assert(
+      fc.asyncProperty(valuesOf<SignalsV1>(signalsV1Schema), async (value) => {
+        writer.reset();
+        const bytes = encodeSignalsV1(writer, 2, value);
+        expect(avscType(signalsV1Schema).fromBuffer(bytes.subarray(5))).toEqual(toAvsc(signalsV1Schema, value));
+        await decoder.prepare([bytes]);
+        expect(decoder.decode(bytes)).toEqual(value);
+      }),
+      seeded,
+    );
+  });
+});
