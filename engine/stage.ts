@@ -57,5 +57,11 @@ export interface CheckpointedStage<V> extends StageBase {
   readonly changelog: string;
   readonly checkpointMs: number;
   readonly codec: ValueCodec<V>;
-  open(task: { readonly partition: number; readonly store: SegmentedStore<V>; readonly emit: Emit }): StageProcessor;
+  open(task: {
+    readonly partition: number;
+    readonly store: SegmentedStore<V>;
+    readonly emit: Emit;
+    /** The store starts from nothing, and the log has deleted the beginning of the input already. */
+    readonly trimmed: boolean;
+  }): StageProcessor;
 }

@@ -69,8 +69,9 @@ export async function openCheckpointedState<V>(stage: CheckpointedStage<V>, open
     const emit: Emit = (...record) => {
       if (!silent) open.emit(...record);
     };
-    const processor = stage.open({ partition, store, emit });
-    const from = checkpoint ?? (await client.offsets(stage.input, [partition], 'earliest')).get(partition) ?? 0n;
+    const earliest = (await client.offsets(stage.input, [partition], 'earliest')).get(partition) ?? 0n;
+    const processor = stage.open({ partition, store, emit, trimmed: checkpoint === null && earliest > 0n });
+    const from = checkpoint ?? earliest;
     await readToEnd(reader, { topic: stage.input, partition, from, end: position }, async (run) => {
       await open.prepare(run.records, partition);
       for (const record of run.records) processAgain(processor, record);

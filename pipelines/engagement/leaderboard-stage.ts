@@ -8,22 +8,25 @@ import type { LeaderboardChange } from './codec/change.ts';
 import { encodeLeaderboard } from './codec/leaderboard.ts';
 import { LeaderboardState } from './leaderboard/leaderboard.ts';
 import { type Stored, storedCodec } from './leaderboard/stored.ts';
-import { CHANGES, DLQ, LEADERBOARD_CHANGELOG, LEADERBOARDS } from './topics.ts';
+import type { LeaderboardRules, VariantNames } from './leaderboard-deployment.ts';
+import { CHANGES, DLQ } from './topics.ts';
 
 export interface LeaderboardStageOptions {
   readonly decoder: Pick<FramedDecoder<LeaderboardChange>, 'decode'>;
   /** Schema id of a leaderboard record. */
   readonly schemaId: number;
   readonly checkpointMs: number;
+  readonly names: VariantNames;
+  readonly rules: LeaderboardRules;
 }
 
 export function leaderboardStage(options: LeaderboardStageOptions): CheckpointedStage<Stored> {
   return {
     kind: 'checkpointed',
-    name: 'engagement.leaderboard',
+    name: options.names.group,
     input: CHANGES,
-    outputs: [LEADERBOARDS, LEADERBOARD_CHANGELOG],
-    changelog: LEADERBOARD_CHANGELOG,
+    outputs: [options.names.output, options.names.changelog],
+    changelog: options.names.changelog,
     checkpointMs: options.checkpointMs,
     codec: storedCodec,
     dlq: DLQ,
@@ -41,12 +44,17 @@ class Leaderboard implements StageProcessor {
 
   constructor(
     options: LeaderboardStageOptions,
-    task: { readonly partition: number; readonly store: SegmentedStore<Stored>; readonly emit: Emit },
+    task: {
+      readonly partition: number;
+      readonly store: SegmentedStore<Stored>;
+      readonly emit: Emit;
+      readonly trimmed: boolean;
+    },
   ) {
     this.#options = options;
     this.#partition = task.partition;
     this.#emit = task.emit;
-    this.#state = new LeaderboardState(task.store);
+    this.#state = new LeaderboardState(task.store, { ...options.rules, trimmed: task.trimmed });
   }
 
   streamTimeMs(): number {
@@ -63,7 +71,7 @@ class Leaderboard implements StageProcessor {
       this.#writer.reset();
       const value =
         output.kind === 'upsert' ? encodeLeaderboard(this.#writer, this.#options.schemaId, output.value) : null;
-      this.#emit(LEADERBOARDS, Buffer.from(output.key), value, this.#state.streamTime);
+      this.#emit(this.#options.names.output, Buffer.from(output.key), value, this.#state.streamTime);
     }
   }
 }

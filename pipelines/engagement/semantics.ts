@@ -13,7 +13,7 @@ export function engagementPctBp(durationMs: number | null, lengthSeconds: number
 const MIN_EVENT_MICROS = 0;
 /** 2200-01-01: below 2^53 microseconds, so a number is exact. */
 const MAX_EVENT_MICROS = Date.UTC(2200, 0, 1) * 1000;
-const MAX_AHEAD_MS = 24 * 3_600_000;
+export const MAX_AHEAD_MS = 24 * 3_600_000;
 /** A year. Nobody is engaged for longer, and sums of what a wider column may hold would not stay exact. */
 const MAX_DURATION_MS = 365 * 24 * 3_600_000;
 

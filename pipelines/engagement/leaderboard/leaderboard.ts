@@ -11,6 +11,7 @@
  */
 import { SluiceError } from '../../../engine/errors.ts';
 import type { Segment, SegmentedStore } from '../../../engine/segmented-store.ts';
+import { MAX_AHEAD_MS } from '../semantics.ts';
 import { type Contribution, type LeaderboardChange, type LeaderboardOutput, leaderboardKey } from './record.ts';
 import { CLOCK, type Clock, CONTENT, emptyPane, type PaneSums, type Stored } from './stored.ts';
 import { accumulate, contribute, isEmptied } from './sums.ts';
@@ -26,6 +27,8 @@ export interface LeaderboardOptions {
   readonly minSamples?: number;
   /** Candidates kept beyond the limit. 200. */
   readonly reserve?: number;
+  /** The beginning of the changes is gone: a new state leaves out the events whose changes may be in it. */
+  readonly trimmed?: boolean;
 }
 
 /** Where the publication stands in the input. */
@@ -66,6 +69,7 @@ export class LeaderboardState {
   /** Whether there is anything to publish: input since the last time, or a restored state. */
   #changed: boolean;
   #publishedOnce = false;
+  #floorDue: boolean;
 
   /** Rebuilds sums and boards from the store, which must not be wiped, discarded or restored under it. */
   constructor(store: SegmentedStore<Stored>, options: LeaderboardOptions = {}) {
@@ -75,8 +79,10 @@ export class LeaderboardState {
     this.#contentInfo = store.segment(CONTENT);
     this.#clockEntry = store.segment(CLOCK);
     const found = this.#clockEntry.get(CLOCK);
-    this.#clock = found?.kind === 'clock' ? found : { kind: 'clock', streamTime: 0, markLsn: 0n, limit, minSamples };
+    this.#clock =
+      found?.kind === 'clock' ? found : { kind: 'clock', streamTime: 0, markLsn: 0n, limit, minSamples, floor: 0 };
     this.#changed = found !== undefined;
+    this.#floorDue = found === undefined && options.trimmed === true;
     if (found === undefined) this.#clockEntry.put(CLOCK, this.#clock);
     // What a predecessor has published it ranked by the stored rules: start from there.
     const rules = { ...this.#rules, limit: this.#clock.limit, minSamples: this.#clock.minSamples };
@@ -100,6 +106,7 @@ export class LeaderboardState {
    * is then not to be used any more.
    */
   apply(change: LeaderboardChange): void {
+    if (this.#floorDue) this.#setFloor(change.commitTs);
     this.advance(change.commitTs);
     this.#changed = true;
     if (change.kind === 'mark') {
@@ -161,11 +168,18 @@ export class LeaderboardState {
     this.#changed = true;
   }
 
+  /** An event is dated at most so far ahead: what is later than that after the first change was inserted behind it. */
+  #setFloor(firstCommitMs: number): void {
+    this.#floorDue = false;
+    this.#clock.floor = firstCommitMs + MAX_AHEAD_MS;
+    this.#clockEntry.put(CLOCK, this.#clock);
+  }
+
   #contribute(event: Contribution, sign: 1 | -1): void {
     const content = this.#content(event.contentId);
     for (const window of this.#windows) {
       const start = paneOfMicros(window.spec, event.eventTsMicros);
-      if (start < window.first) continue;
+      if (start < window.first || event.eventTsMicros < this.#clock.floor * 1_000) continue;
       const { entries } = this.#pane(window, start);
       let sums = entries.get(content.id) as PaneSums | undefined;
       if (sums === undefined) {

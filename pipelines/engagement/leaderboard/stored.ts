@@ -24,6 +24,8 @@ export interface Clock {
   markLsn: bigint;
   limit: number;
   minSamples: number;
+  /** Events before this time, ms, are not counted: their changes are no longer all in the log. 0 counts all. */
+  floor: number;
 }
 
 export type Stored = PaneSums | ContentInfo | Clock;
@@ -53,7 +55,9 @@ export const storedCodec: ValueCodec<Stored> = {
       case 'content':
         return Buffer.from(JSON.stringify([String(value.lsn), value.slug, value.title, value.contentType]));
       case 'clock':
-        return Buffer.from(JSON.stringify([value.streamTime, String(value.markLsn), value.limit, value.minSamples]));
+        return Buffer.from(
+          JSON.stringify([value.streamTime, String(value.markLsn), value.limit, value.minSamples, value.floor]),
+        );
       default:
         throw value satisfies never;
     }
@@ -64,8 +68,12 @@ export const storedCodec: ValueCodec<Stored> = {
       return { kind: 'content', lsn: BigInt(lsn), slug, title, contentType };
     }
     if (segment === CLOCK) {
-      const [streamTime, lsn, limit, minSamples] = JSON.parse(text(bytes)) as [number, string, number, number];
-      return { kind: 'clock', streamTime, markLsn: BigInt(lsn), limit, minSamples };
+      // Stores of before the floor have none.
+      const [streamTime, lsn, limit, minSamples, floor = 0] = JSON.parse(text(bytes)) as [
+        ...[number, string, number, number],
+        number?,
+      ];
+      return { kind: 'clock', streamTime, markLsn: BigInt(lsn), limit, minSamples, floor };
     }
     return decodePane(bytes);
   },

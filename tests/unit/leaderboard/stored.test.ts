@@ -23,6 +23,7 @@ describe('stored values', () => {
       markLsn: 2n ** 62n,
       limit: 100,
       minSamples: 10,
+      floor: 1_767_225_600_000,
     } as const;
     expect(storedCodec.decode(storedCodec.encode(clock, 'clock'), 'clock')).toEqual(clock);
   });
