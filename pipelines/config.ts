@@ -57,6 +57,11 @@ const schema = z.object({
   SLUICE_LEADERBOARD_GATHER_MS: int(250),
   SLUICE_CLICKHOUSE_GATHER_MS: int(1_500).describe('an insert costs ClickHouse 50 ms whatever its size'),
   SLUICE_REDIS_GATHER_MS: int(50),
+  SLUICE_LEADERBOARD_VARIANT: z
+    .string()
+    .regex(/^[a-z][a-z0-9]{0,9}$/, 'a lower case letter, then letters and digits')
+    .optional()
+    .describe('which leaderboards a worker computes (docs/replay.md); the live ones without'),
   SLUICE_CHECKPOINT_MS: int(10_000).describe('how often the leaderboard writes its changed state to the changelog'),
   SLUICE_SESSION_TIMEOUT_MS: int(10_000, 6_000).describe('after how long a silent worker loses its partitions'),
   SLUICE_MONITOR_INTERVAL_MS: int(5_000, 100).describe('how often the monitor asks each system'),

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { KafkaClient } from '../connectors/kafka/client.ts';
 import { RegistryClient } from '../connectors/registry/client.ts';
 import { type Config, clickHouseConfig, kafkaOptions, loadConfig } from '../pipelines/config.ts';
+import { liveRules } from '../pipelines/engagement/leaderboard-deployment.ts';
 import { type BoardWindow, WINDOW_NAMES } from '../pipelines/engagement/reconcile/boards.ts';
 import { reportLines } from '../pipelines/engagement/reconcile/print.ts';
 import { reconcile } from '../pipelines/engagement/reconcile/reconcile.ts';
@@ -34,6 +35,7 @@ function comparing(config: Config, options: Options) {
       redisUrl: config.SLUICE_REDIS_URL,
       log,
       externalLog,
+      rules: async () => await liveRules(log),
       schemas: new RegistryClient({ url: config.SLUICE_REGISTRY_URL }),
       windows: options.window === undefined ? undefined : [options.window],
       since: options.since ?? null,

@@ -1,35 +1,78 @@
-/** `npm run replay`: rebuilds one sink, or a time range of it, without touching the others. docs/replay.md says how. */
+/** `npm run replay`: rebuilds one sink or one stage beside what is read, and puts it in its place. docs/replay.md says how. */
 import { Option } from 'commander';
 import { replayClickHouse } from './replay/clickhouse.ts';
+import { replayExternal } from './replay/external.ts';
+import { replayLeaderboard } from './replay/leaderboard.ts';
 import type { ReplayOptions } from './replay/options.ts';
-import { badArgument, timeOf } from './support/arguments.ts';
+import { replayRedis } from './replay/redis.ts';
+import { badArgument, countOf, timeOf } from './support/arguments.ts';
 import { operationFlags, operatorProgram } from './support/operation.ts';
 import { runScript } from './support/run.ts';
 
-const program = operatorProgram('replay', 'Rebuilds what one sink shows from Kafka, while everything runs.');
+const program = operatorProgram('replay', 'Rebuilds what one sink or stage shows from Kafka, while everything runs.');
 operationFlags(program, { changes: true })
-  .addOption(new Option('--sink <name>', 'which sink').choices(['clickhouse']))
+  .addOption(new Option('--sink <name>', 'which sink').choices(['clickhouse', 'redis', 'external']))
+  .addOption(new Option('--stage <name>', 'which stage, by a variant beside it').choices(['leaderboard']))
   .option(
     '--from <time>',
     'only what happened from this time on (ClickHouse: from the beginning of its month)',
     timeOf('from'),
   )
   .option('--to <time>', 'only what happened before this time (ClickHouse: to the end of its month)', timeOf('to'))
-  .option('--compare', 'rebuild aside, show what a swap would change, and leave everything as it is')
+  .option('--compare', 'show what a swap would change, and leave everything as it is (ClickHouse, stage)')
+  .option('--variant <name>', 'of a stage: a letter, then letters and digits')
+  .option('--prepare', 'of a stage: make the topics of the variant; then start its workers')
+  .option('--limit <n>', 'with --prepare: places of a board', countOf('limit'))
+  .option('--min-samples <n>', 'with --prepare: percent samples that the average needs', countOf('min-samples'))
+  .option('--swap', 'of a stage: show the variant')
+  .option('--retire', 'of a stage: delete the topics of a variant that is not shown')
+  .option('--deadline <seconds>', 'how long to wait for workers', countOf('deadline'), 300)
   .addHelpText(
     'after',
     `
 Examples:
   npm run replay -- --sink clickhouse --dry-run
   npm run replay -- --sink clickhouse --from 2026-01-01 --to 2026-02-01 --compare
-  npm run replay -- --sink clickhouse --yes`,
+  npm run replay -- --sink redis --yes
+  npm run replay -- --sink external --from 2026-01-31T00:00:00Z
+  npm run replay -- --stage leaderboard --variant b --prepare --min-samples 5
+  SLUICE_LEADERBOARD_VARIANT=b npm run worker -- engagement.leaderboard
+  npm run replay -- --stage leaderboard --variant b --compare
+  npm run replay -- --stage leaderboard --variant b --swap
+  npm run replay -- --stage leaderboard --variant a --retire`,
   )
   .action(async (options: ReplayOptions) => {
-    if (options.sink === undefined) throw badArgument('--sink is missing: say what to rebuild');
-    if (options.from !== undefined && options.to !== undefined && options.from >= options.to) {
-      throw badArgument('--from must be before --to');
+    check(options);
+    const { sink } = options;
+    switch (sink) {
+      case undefined:
+        return await replayLeaderboard(options);
+      case 'clickhouse':
+        return await replayClickHouse(options);
+      case 'redis':
+        return await replayRedis(options);
+      case 'external':
+        return await replayExternal(options);
+      default:
+        sink satisfies never;
     }
-    await replayClickHouse(options);
   });
+
+function check({ sink, stage, from, to, compare, ...options }: ReplayOptions): void {
+  if ((sink === undefined) === (stage === undefined))
+    throw badArgument('say what to rebuild: either --sink or --stage');
+  if (from !== undefined && to !== undefined && from >= to) throw badArgument('--from must be before --to');
+  const unused = (given: boolean, name: string, of: string) => {
+    if (given) throw badArgument(`${name} has no meaning for ${of}`);
+  };
+  const what = sink === undefined ? `--stage ${stage}` : `--sink ${sink}`;
+  if (sink !== 'clickhouse') unused(to !== undefined, '--to', what);
+  if (sink === 'redis' || sink === 'external') unused(compare === true, '--compare', what);
+  if (sink === 'redis' || stage !== undefined) unused(from !== undefined, '--from', what);
+  if (sink === undefined) return;
+  for (const name of ['variant', 'prepare', 'swap', 'retire', 'limit', 'minSamples'] as const) {
+    unused(options[name] !== undefined, `--${name === 'minSamples' ? 'min-samples' : name}`, what);
+  }
+}
 
 await runScript(program);

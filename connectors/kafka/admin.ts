@@ -117,3 +117,23 @@ async function compare(admin: Admin, topics: readonly TopicSettings[]): Promise<
     }),
   );
 }
+
+/** Deletes topics and a consumer group; what is not there is no error. Throws KAFKA_NON_EMPTY_GROUP while a member is in it. */
+export async function deleteTopics(
+  options: KafkaOptions,
+  { topics, group }: { readonly topics: readonly string[]; readonly group: string },
+): Promise<void> {
+  const admin = plainKafka(options).admin();
+  try {
+    await admin.connect();
+    const { groups } = await admin.listGroups();
+    if (groups.some(({ groupId }) => groupId === group)) await admin.deleteGroups([group]);
+    const existing = new Set(await admin.listTopics());
+    const present = topics.filter((name) => existing.has(name));
+    if (present.length > 0) await admin.deleteTopics({ topics: present });
+  } catch (error) {
+    throw kafkaError(error, `delete the group ${group} and its topics`);
+  } finally {
+    await admin.disconnect().catch(() => {});
+  }
+}

@@ -55,3 +55,23 @@ export async function appendRecords(
     await producer.disconnect().catch(() => {});
   }
 }
+
+/** The first offset of each partition whose record is not older; none for a partition without one. Throws KAFKA_<code>. */
+export async function offsetsAtTime(
+  options: KafkaOptions,
+  topic: string,
+  timeMs: number,
+): Promise<ReadonlyMap<number, bigint>> {
+  const admin = plainKafka(options).admin();
+  try {
+    await admin.connect();
+    const found = await admin.fetchTopicOffsetsByTimestamp(topic, timeMs);
+    return new Map(
+      found.filter(({ offset }) => offset !== '-1').map(({ partition, offset }) => [partition, BigInt(offset)]),
+    );
+  } catch (error) {
+    throw kafkaError(error, `find the offsets of ${topic} at a time`);
+  } finally {
+    await admin.disconnect().catch(() => {});
+  }
+}

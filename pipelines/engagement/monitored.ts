@@ -1,8 +1,17 @@
 /** What the monitor (pipelines/operations/monitor/monitored.ts) is told of the engagement pipeline. */
 import { ENGAGEMENT_LEADERBOARDS } from './redis-boards.ts';
-import { CDC_EVENTS, CHANGES, CLICKHOUSE_SINK, DLQ, EVENTS_V1, LEADERBOARD_CHANGELOG, LEADERBOARDS } from './topics.ts';
+import {
+  CDC_EVENTS,
+  CHANGES,
+  CLICKHOUSE_SINK,
+  DLQ,
+  EVENTS_V1,
+  LEADERBOARD_CHANGELOG,
+  LEADERBOARDS,
+  REDIS_SINK,
+} from './topics.ts';
 
-const SINKS = { clickHouse: CLICKHOUSE_SINK, redis: 'engagement.sink.redis' };
+const SINKS = { clickHouse: CLICKHOUSE_SINK, redis: REDIS_SINK };
 
 export function engagementMonitored({ mirrored }: { readonly mirrored: boolean }) {
   const workers = [

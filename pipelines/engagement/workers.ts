@@ -12,6 +12,7 @@ import { redisSink } from '../../connectors/redis/sink.ts';
 import { RegistryClient } from '../../connectors/registry/client.ts';
 import type { FramedDecoder } from '../../engine/avro/framed-decoder.ts';
 import { SluiceError } from '../../engine/errors.ts';
+import type { Follower } from '../../engine/follower.ts';
 import type { LogClient, LogRecord } from '../../engine/log.ts';
 import { sinkWorker } from '../../engine/sink-worker.ts';
 import { type RunnableWorker, stageWorker } from '../../engine/stage-worker.ts';
@@ -20,6 +21,7 @@ import type { LeaderboardRecord } from '../../schemas/engagement/leaderboard-rec
 import { SUBJECTS, type Subject, schemaText } from '../../schemas/subjects.ts';
 import { sourceClock } from '../capture/source-clock.ts';
 import { type Config, clickHouseConfig, kafkaOptions } from '../config.ts';
+import { type Deployed, followDeployment, readDeployment } from '../operations/deployments.ts';
 import { OperatorGuard } from '../operations/operator-guard.ts';
 import { engagementClickHouseSink } from './clickhouse-rows.ts';
 import { contentChangeDecoder, engagementChangeDecoder } from './codec/cdc.ts';
@@ -28,9 +30,16 @@ import { eventBodyDecoder } from './codec/event.ts';
 import { leaderboardDecoder } from './codec/leaderboard.ts';
 import type { ContentVersion } from './content-path.ts';
 import { contentVersion, enrichStage } from './enrich.ts';
+import {
+  LEADERBOARD,
+  type LeaderboardDeployment,
+  leaderboardDeployment,
+  rulesOf,
+  variantNames,
+} from './leaderboard-deployment.ts';
 import { leaderboardStage } from './leaderboard-stage.ts';
 import { ENGAGEMENT_LEADERBOARDS, mapLeaderboardRecord } from './redis-boards.ts';
-import { CDC_CONTENT, CDC_EVENTS, CHANGES, CLICKHOUSE_SINK, DLQ, EVENTS_V1, LEADERBOARDS } from './topics.ts';
+import { CDC_CONTENT, CDC_EVENTS, CHANGES, CLICKHOUSE_SINK, DLQ, EVENTS_V1, MIRROR, REDIS_SINK } from './topics.ts';
 
 interface Environment {
   readonly config: Config;
@@ -107,11 +116,18 @@ async function enrich(environment: Environment): Promise<RunnableWorker> {
 
 async function leaderboard({ config, client, logger, registry }: Environment): Promise<RunnableWorker> {
   const decoder = leaderboardChangeDecoder(registry);
-  return stageWorker({
+  const deployed = await readDeployment(client, LEADERBOARD);
+  // A worker of a variant that is not live yet is pinned to it; the others follow what is live.
+  const variantOf = ({ live }: LeaderboardDeployment) => config.SLUICE_LEADERBOARD_VARIANT ?? live;
+  const deployment = leaderboardDeployment(deployed);
+  const variant = variantOf(deployment);
+  const worker = stageWorker({
     stage: leaderboardStage({
       decoder,
       schemaId: await schemaId(registry, SUBJECTS.leaderboard),
       checkpointMs: config.SLUICE_CHECKPOINT_MS,
+      names: variantNames(variant),
+      rules: rulesOf(deployment, variant),
     }),
     client,
     logger,
@@ -121,6 +137,7 @@ async function leaderboard({ config, client, logger, registry }: Environment): P
     gatherMs: config.SLUICE_LEADERBOARD_GATHER_MS,
     gatherBytes: GATHER_BYTES,
   });
+  return obedient(worker, { client, logger, deployed, mine: (of) => [variantOf(of), of.variants[variantOf(of)]] });
 }
 
 async function clickHouse({ config, client, logger, registry }: Environment): Promise<RunnableWorker> {
@@ -149,11 +166,13 @@ async function clickHouse({ config, client, logger, registry }: Environment): Pr
 
 async function redis({ config, client, logger, registry }: Environment): Promise<RunnableWorker> {
   const decoder = leaderboardDecoder(registry);
-  const name = 'engagement.sink.redis';
-  return sinkWorker({
+  const name = REDIS_SINK;
+  const deployed = await readDeployment(client, LEADERBOARD);
+  const { live, generation } = leaderboardDeployment(deployed);
+  const worker = sinkWorker({
     definition: {
       name,
-      input: LEADERBOARDS,
+      input: variantNames(live).output,
       dlq: DLQ,
       sink: redisSink<LeaderboardRecord>({
         name,
@@ -165,7 +184,7 @@ async function redis({ config, client, logger, registry }: Environment): Promise
       prepare: preparing(decoder),
       decode: (value) => decoder.decode(value),
       streamTimeMs: ({ body }) => (body.kind === 'LeaderboardAsOf' ? body.stream_time : 0),
-      generation: config.SLUICE_GENERATION,
+      generation: config.SLUICE_GENERATION + generation,
       maxRecords: 20_000,
     },
     client,
@@ -173,11 +192,50 @@ async function redis({ config, client, logger, registry }: Environment): Promise
     gatherMs: config.SLUICE_REDIS_GATHER_MS,
     gatherBytes: GATHER_BYTES,
   });
+  return obedient(worker, { client, logger, deployed, mine: (of) => [of.live, of.generation] });
+}
+
+/** Ends a worker in good order when what it goes by has changed: it is started again on what is deployed then. */
+function obedient(
+  worker: RunnableWorker,
+  options: Pick<Environment, 'client' | 'logger'> & {
+    readonly deployed: Deployed;
+    /** What of the deployment the worker goes by. */
+    readonly mine: (deployment: LeaderboardDeployment) => unknown;
+  },
+): RunnableWorker {
+  const { client, logger, deployed, mine } = options;
+  const present = JSON.stringify(mine(leaderboardDeployment(deployed)));
+  let follower: Follower | null = null;
+  let stopping: Promise<void> | null = null;
+  const stop = async () => {
+    stopping ??= (async () => {
+      await follower?.close();
+      await worker.stop();
+    })();
+    await stopping;
+  };
+  const changed = (text: string) => {
+    if (JSON.stringify(mine(leaderboardDeployment({ text }))) === present) return;
+    logger.info({ deployment: text }, 'another deployment: ending, to be started again');
+    // Not awaited: the follower that calls this is what is closed first.
+    void stop().catch((error: unknown) => worker.fail(error));
+  };
+  return {
+    ...worker,
+    stop,
+    run: async () => {
+      const failed = (error: unknown) => worker.fail(error);
+      follower = followDeployment(client, LEADERBOARD, { from: deployed.next, changed, failed });
+      await worker.run();
+      await stopping;
+    },
+  };
 }
 
 /** The public contract on another cluster, where there is one (SLUICE_MIRROR_KAFKA_BROKERS). */
 async function mirror({ config, client, logger }: Environment): Promise<RunnableWorker> {
-  const name = 'engagement.mirror';
+  const name = MIRROR;
   const brokers = config.SLUICE_MIRROR_KAFKA_BROKERS;
   if (brokers.length === 0) {
     throw new SluiceError('SLUICE_MIRROR_KAFKA_BROKERS is not set: there is no other cluster to copy to', {
@@ -212,8 +270,8 @@ const WORKERS: Readonly<Record<string, (environment: Environment) => Promise<Run
   'engagement.enrich': enrich,
   'engagement.leaderboard': leaderboard,
   [CLICKHOUSE_SINK]: clickHouse,
-  'engagement.sink.redis': redis,
-  'engagement.mirror': mirror,
+  [REDIS_SINK]: redis,
+  [MIRROR]: mirror,
 };
 
 export const WORKER_NAMES: readonly string[] = Object.keys(WORKERS);

@@ -19,11 +19,14 @@ export const DAY_MS = 86_400_000;
 export const CDC_HEARTBEAT = topicOf({ name: HEARTBEAT_TABLE });
 /** What operators did. Kept for ever. */
 export const AUDIT_TOPIC = 'sluice.audit';
+/** Which deployment of a part is live. */
+export const DEPLOYMENTS_TOPIC = 'sluice.deployments';
 
 export const SYSTEM_TOPICS: readonly TopicSpec[] = [
   { name: CDC_HEARTBEAT, partitions: 1, cleanup: 'delete', retentionMs: DAY_MS },
   { name: NOTIFICATION_TOPIC, partitions: 1, cleanup: 'delete', retentionMs: 7 * DAY_MS },
   { name: AUDIT_TOPIC, partitions: 1, cleanup: 'delete', retentionMs: -1 },
+  { name: DEPLOYMENTS_TOPIC, partitions: 1, cleanup: 'compact', retentionMs: -1 },
 ];
 
 /** A letter has its record's timestamp: retention must count from when it was written. */

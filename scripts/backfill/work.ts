@@ -1,4 +1,5 @@
 /** Planning, doing and describing a run of the backfill command. */
+
 import { CONNECTOR_NAME, notifies } from '../../connectors/debezium/config.ts';
 import { ConnectApi } from '../../connectors/debezium/connect-api.ts';
 import { waitUntilRunning } from '../../connectors/debezium/status.ts';
@@ -11,6 +12,7 @@ import { type Config, clickHouseConfig, kafkaOptions } from '../../pipelines/con
 import { liveLag } from '../../pipelines/engagement/backfill/live-lag.ts';
 import { correctStrays, type StraysFound } from '../../pipelines/engagement/backfill/strays.ts';
 import { ENGAGEMENT_BACKFILL } from '../../pipelines/engagement/backfill/tables.ts';
+import { liveRules } from '../../pipelines/engagement/leaderboard-deployment.ts';
 import { reportLines } from '../../pipelines/engagement/reconcile/print.ts';
 import { reconcile } from '../../pipelines/engagement/reconcile/reconcile.ts';
 import type { ReconcileReport } from '../../pipelines/engagement/reconcile/report.ts';
@@ -156,6 +158,7 @@ async function verify(
     redisUrl: config.SLUICE_REDIS_URL,
     log,
     schemas: new RegistryClient({ url: config.SLUICE_REGISTRY_URL }),
+    rules: async () => await liveRules(log),
     ...options,
   });
 }

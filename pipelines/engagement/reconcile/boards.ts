@@ -18,8 +18,13 @@ export type BoardWindow = (typeof WINDOW_NAMES)[number];
 export const METRIC_NAMES = ['events', 'seconds', 'avg_pct'] as const;
 export type BoardMetric = (typeof METRIC_NAMES)[number];
 
-const PLACES = 100;
-const MIN_SAMPLES = 10n;
+/** By which rules the boards were made; a change of them is rolled out by npm run replay. */
+export interface BoardRules {
+  /** Places of a board. */
+  readonly limit: number;
+  /** Percent samples a content needs to be ranked by its average. */
+  readonly minSamples: number;
+}
 
 /** A content of which a board says something wrong. */
 export interface PlaceDifference {
@@ -48,6 +53,7 @@ export interface BoardsComparison {
   readonly warehouse: Warehouse;
   readonly reader: BoardReader;
   readonly partitions: number;
+  readonly rules: BoardRules;
   readonly explained: readonly ExplainedRow[];
   readonly deadline: Deadline;
   readonly findings: Findings<PlaceDifference>;
@@ -81,13 +87,13 @@ export async function compareWindow(
 
 /** Reads a board until all partitions stand at the same window and have passed the snapshot. */
 async function settledReading(
-  { reader, partitions, source, deadline }: BoardsComparison,
+  { reader, partitions, rules, source, deadline }: BoardsComparison,
   window: BoardWindow,
   metric: BoardMetric,
 ): Promise<{ reading: BoardReading; stamp: BoardStamp }> {
   const { lsn } = source.position;
   return await until(deadline, {
-    ask: async () => await reader.top(`engagement:${window}`, metric, PLACES * partitions),
+    ask: async () => await reader.top(`engagement:${window}`, metric, rules.limit * partitions),
     done: (reading) => {
       const stamp = stampOf(reading, { partitions, lsn });
       return stamp === null ? null : { reading, stamp };
@@ -129,7 +135,7 @@ interface OneBoard {
 }
 
 async function compareBoard(comparison: BoardsComparison, board: OneBoard): Promise<void> {
-  const { source, warehouse, explained, findings } = comparison;
+  const { source, warehouse, explained, findings, rules } = comparison;
   const { window, metric, reading, stamp } = board;
   const sums = new Map(board.atSnapshot);
   const add = (contentId: string, more: Sums, sign: 1n | -1n) =>
@@ -142,19 +148,21 @@ async function compareBoard(comparison: BoardsComparison, board: OneBoard): Prom
   }
   const standings = new Map(
     [...sums].flatMap(([id, of]) => {
-      const standing = standingOf(metric, id, of);
+      const standing = standingOf(metric, id, of, rules);
       return standing === null ? [] : [[id, standing] as const];
     }),
   );
-  const expected = [...standings.values()].sort(byRank).slice(0, PLACES);
+  const expected = [...standings.values()].sort(byRank).slice(0, rules.limit);
   const names = await source.names(expected.map(({ contentId }) => contentId));
   findings.bucketsCompared++;
   findings.rowsCompared += expected.length;
   const bucket = `${window} ${metric}`;
-  compareTop({ bucket, findings, places: reading.places, expected });
+  const { limit } = rules;
+  compareTop({ bucket, findings, limit, places: reading.places, expected });
   comparePlaces({
     bucket,
     findings,
+    limit,
     places: reading.places,
     standings,
     namesOf: (id) => namesOf(id, names, beyond.get(id)),
@@ -167,7 +175,12 @@ function isInside(stamp: BoardStamp, row: ExplainedRow['postgres']): boolean {
 }
 
 /** Null: not on the board. */
-export function standingOf(metric: BoardMetric, contentId: string, sums: Sums): Standing | null {
+export function standingOf(
+  metric: BoardMetric,
+  contentId: string,
+  sums: Sums,
+  { minSamples }: Pick<BoardRules, 'minSamples'>,
+): Standing | null {
   const [events, plays, , finishes, , ms, samples, pctSum, pctSamples] = sums as readonly [
     bigint,
     bigint,
@@ -196,7 +209,7 @@ export function standingOf(metric: BoardMetric, contentId: string, sums: Sums): 
     case 'seconds':
       return samples > 0n ? { contentId, units: ms, score: Number(ms) / 1_000, fields } : null;
     case 'avg_pct':
-      return average !== null && pctSamples >= MIN_SAMPLES
+      return average !== null && pctSamples >= BigInt(minSamples)
         ? { contentId, units: average, score: Number(average) / 100, fields }
         : null;
     default:
@@ -213,6 +226,7 @@ export function byRank(a: Standing, b: Standing): number {
 interface BoardParts {
   readonly bucket: string;
   readonly findings: Findings<PlaceDifference>;
+  readonly limit: number;
   readonly places: readonly BoardPlace[];
 }
 
@@ -222,10 +236,11 @@ const showPlace = (rank: number, score: number) => `place ${rank + 1}, score ${s
 function compareTop({
   bucket,
   findings,
+  limit,
   places,
   expected,
 }: BoardParts & { readonly expected: readonly Standing[] }): void {
-  const found = new Map(places.slice(0, PLACES).map((place, rank) => [place.member, { rank, score: place.score }]));
+  const found = new Map(places.slice(0, limit).map((place, rank) => [place.member, { rank, score: place.score }]));
   expected.forEach(({ contentId, score }, rank) => {
     const is = found.get(contentId);
     found.delete(contentId);
@@ -244,6 +259,7 @@ function compareTop({
 function comparePlaces({
   bucket,
   findings,
+  limit,
   places,
   standings,
   namesOf,
@@ -256,14 +272,14 @@ function comparePlaces({
     const row = `content ${member}`;
     const subject = { contentId: member, stray: false };
     if (wanted === undefined) {
-      if (rank < PLACES) return;
+      if (rank < limit) return;
       findings.differs(
         { bucket, row, postgres: null, sink: showPlace(rank, score) },
         { contentId: member, stray: true },
       );
       return;
     }
-    if (rank >= PLACES && wanted.score !== score) {
+    if (rank >= limit && wanted.score !== score) {
       findings.differs({ bucket, row, postgres: `score ${wanted.score}`, sink: `score ${score}` }, subject);
     }
     const wrong = Object.entries(wanted.fields).filter(([name, value]) => fields[name] !== value);

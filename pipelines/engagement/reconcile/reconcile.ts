@@ -9,7 +9,7 @@ import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import { SluiceError } from '../../../engine/errors.ts';
 import type { LogClient } from '../../../engine/log.ts';
 import { CHANGES, CLICKHOUSE_SINK } from '../topics.ts';
-import { type BoardWindow, compareWindow, type PlaceDifference, WINDOW_NAMES } from './boards.ts';
+import { type BoardRules, type BoardWindow, compareWindow, type PlaceDifference, WINDOW_NAMES } from './boards.ts';
 import { type DeadLetters, NO_LETTERS, readDeadLetters } from './dead-letters.ts';
 import { ExternalTopic } from './external.ts';
 import { ROLLUPS, type Rollup } from './period.ts';
@@ -31,6 +31,8 @@ export interface ReconcileOptions {
   /** The log that holds the external topic, where it is on another cluster. */
   readonly externalLog?: LogClient;
   readonly schemas: SchemaSource;
+  /** Rules of the boards that are shown. 100 places, 10 samples. */
+  readonly rules?: () => Promise<BoardRules>;
   /** Boards to compare; all of them when left out. */
   readonly windows?: readonly BoardWindow[];
   /** Leaves out rows with an earlier event_ts, and periods that begin earlier. Boards are compared whole. */
@@ -71,6 +73,7 @@ export interface Comparison {
 
 /** While contents are edited the log may not lead back exactly (docs/reconcile.md): then another snapshot decides. */
 const ATTEMPTS = 3;
+const DEFAULT_RULES: BoardRules = { limit: 100, minSamples: 10 };
 
 /** Compares everything. Never throws because of a server: what could not be compared is `unknown`, with the reason. Throws what `different` throws. */
 export async function reconcile(options: ReconcileOptions): Promise<ReconcileReport> {
@@ -250,9 +253,10 @@ class Run {
     const deadline = this.#deadline();
     await reader.connect();
     const partitions = this.#partitions;
+    const rules = (await this.#parts.options.rules?.()) ?? DEFAULT_RULES;
     const explained = this.#explained.filter(({ warehouseOnly }) => !warehouseOnly);
     const counted = await compareWindow(
-      { source, warehouse, reader, partitions, explained, deadline, findings },
+      { source, warehouse, reader, partitions, rules, explained, deadline, findings },
       window,
     );
     return Object.fromEntries([...counted].map(([partition, offset]) => [partition, String(offset)]));

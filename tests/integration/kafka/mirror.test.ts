@@ -9,6 +9,7 @@ import { mirrorSink } from '../../../connectors/kafka/mirror.ts';
 import { sinkWorker } from '../../../engine/sink-worker.ts';
 import type { RunnableWorker } from '../../../engine/stage-worker.ts';
 import { type Stack, startStack } from '../../../infra/native/stack.ts';
+import { mirrorRange, rewindMirror } from '../../../pipelines/operations/replay/mirror.ts';
 import { brokers, unique } from '../../support/env.ts';
 import { freePortBase } from '../../support/ports.ts';
 import { random } from '../../support/random.ts';
@@ -16,6 +17,7 @@ import { CuttableClient } from './cuttable-client.ts';
 import { createTopic, type Message, produce, readAll } from './topics.ts';
 
 const PARTITIONS = 3;
+const PARTITION_NUMBERS = [0, 1, 2];
 const logger = pino({ level: 'silent' });
 
 let stack: Stack;
@@ -153,6 +155,34 @@ describe('the mirror', () => {
     startMirror(name, topic);
     await untilCopied(name, topic);
     await expectSame(topic);
+  });
+
+  it('copies again from the beginning or from a time, though a worker runs and goes on', async () => {
+    const topic = await newTopic();
+    const name = unique('mirror');
+    const kafka = { brokers: brokers(), clientId: name };
+    await produce(here, topic, messages(150, 6));
+    startMirror(name, topic);
+    await untilCopied(name, topic);
+    const first = await Promise.all(PARTITION_NUMBERS.map((partition) => pairs(here, topic, partition)));
+    const range = await mirrorRange(kafka, topic, null);
+    await rewindMirror(there, { name, topic, range });
+    await produce(here, topic, messages(150, 7));
+    await untilCopied(name, topic);
+    const all = await Promise.all(PARTITION_NUMBERS.map((partition) => pairs(here, topic, partition)));
+    for (const partition of PARTITION_NUMBERS) {
+      const found = await pairs(there, topic, partition);
+      // What the worker wrote before it noticed is followed by everything from the beginning.
+      expect(found.slice(0, first[partition]!.length)).toEqual(first[partition]);
+      expect(found.slice(-all[partition]!.length)).toEqual(all[partition]);
+    }
+
+    const [newest] = (await readAll(here, topic, 0)).slice(-1);
+    const late = await mirrorRange(kafka, topic, new Date(newest!.timestampMs));
+    expect(late.get(0)!.from).toBeGreaterThan(range.get(0)!.end);
+    expect(late.get(0)!.from).toBeLessThanOrEqual(newest!.offset);
+    const none = await mirrorRange(kafka, topic, new Date(newest!.timestampMs + 3_600_000));
+    expect([...none.values()].every(({ from, end }) => from === end)).toBe(true);
   });
 
   it('refuses a writer that wakes up after another has taken over', async () => {

@@ -32,6 +32,8 @@ const ROW: Row = {
   pctBp: 250n,
 };
 
+const RULES = { minSamples: 10 };
+
 describe('a row', () => {
   it('has a text of its own: no two fields can pass for other two', () => {
     const texts = [
@@ -136,18 +138,18 @@ describe('boards', () => {
   ];
 
   it('rank by events, by seconds of contents with a duration, by the average of ten samples or more', () => {
-    expect(standingOf('events', 'c', sums(0n, 0n, 0n, 0n, 0n))).toBeNull();
-    expect(standingOf('events', 'c', sums(3n, 0n, 0n, 0n, 0n))).toMatchObject({ score: 3 });
-    expect(standingOf('seconds', 'c', sums(3n, 0n, 0n, 0n, 0n))).toBeNull();
-    expect(standingOf('seconds', 'c', sums(3n, 0n, 1n, 0n, 0n))).toMatchObject({ score: 0 });
-    expect(standingOf('seconds', 'c', sums(3n, 1_234n, 1n, 0n, 0n))).toMatchObject({ score: 1.234 });
-    expect(standingOf('avg_pct', 'c', sums(9n, 0n, 0n, 90n, 9n))).toBeNull();
+    expect(standingOf('events', 'c', sums(0n, 0n, 0n, 0n, 0n), RULES)).toBeNull();
+    expect(standingOf('events', 'c', sums(3n, 0n, 0n, 0n, 0n), RULES)).toMatchObject({ score: 3 });
+    expect(standingOf('seconds', 'c', sums(3n, 0n, 0n, 0n, 0n), RULES)).toBeNull();
+    expect(standingOf('seconds', 'c', sums(3n, 0n, 1n, 0n, 0n), RULES)).toMatchObject({ score: 0 });
+    expect(standingOf('seconds', 'c', sums(3n, 1_234n, 1n, 0n, 0n), RULES)).toMatchObject({ score: 1.234 });
+    expect(standingOf('avg_pct', 'c', sums(9n, 0n, 0n, 90n, 9n), RULES)).toBeNull();
     // 105 / 10 rounds up to 11 basis points.
-    expect(standingOf('avg_pct', 'c', sums(10n, 0n, 0n, 105n, 10n))).toMatchObject({ score: 0.11, units: 11n });
+    expect(standingOf('avg_pct', 'c', sums(10n, 0n, 0n, 105n, 10n), RULES)).toMatchObject({ score: 0.11, units: 11n });
   });
 
   it('put the higher id first where scores are the same', () => {
-    const order = ['a', 'c', 'b'].map((id) => standingOf('events', id, sums(3n, 0n, 0n, 0n, 0n))!).sort(byRank);
+    const order = ['a', 'c', 'b'].map((id) => standingOf('events', id, sums(3n, 0n, 0n, 0n, 0n), RULES)!).sort(byRank);
     expect(order.map(({ contentId }) => contentId)).toEqual(['c', 'b', 'a']);
   });
 

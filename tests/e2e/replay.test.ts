@@ -1,0 +1,150 @@
+/**
+ * Replays on the real stack while events flow: each rebuilds one thing, nobody who reads sees it empty or in part, and everything equals
+ * Postgres afterwards.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { clickHouseClient, selectRows } from '../../connectors/clickhouse/client.ts';
+import { clickHouseConfig, loadConfig } from '../../pipelines/config.ts';
+import { type Pipeline, startPipeline } from '../support/pipeline.ts';
+
+let pipeline: Pipeline;
+let redis: Redis;
+let green: ChildProcess | null = null;
+const folder = mkdtempSync(join(tmpdir(), 'sluice-replay-'));
+beforeAll(async () => {
+  pipeline = await startPipeline({ instances: 1 });
+  redis = new Redis(pipeline.env.SLUICE_REDIS_URL!);
+  await traffic(10, 1);
+  await expectEqual();
+});
+afterAll(async () => {
+  green?.kill('SIGKILL');
+  redis?.disconnect();
+  await pipeline?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const traffic = (seconds: number, seed: number) =>
+  pipeline.generate(
+    ...['--rate', '300', '--seconds', String(seconds), '--updates', '8', '--deletes', '3', '--late', '5'],
+    ...['--contents', '200', '--content-edits', '30', '--seed', String(seed)],
+  );
+
+async function expectEqual(): Promise<void> {
+  const { report, output } = await pipeline.reconcile();
+  expect(report.result, output).toBe('equal');
+}
+
+async function replay(...args: readonly string[]): Promise<{ readonly result: Record<string, unknown> }> {
+  const { code, output } = await pipeline.script('replay.ts', ...args, '--json');
+  expect(code, output).toBe(0);
+  const last = output
+    .trim()
+    .split('\n')
+    .findLast((line) => line.startsWith('{'));
+  return JSON.parse(last!) as { result: Record<string, unknown> };
+}
+
+const BOARD = 'lb:{engagement:1d}:events';
+
+/** Looks at something again and again; the least of what it saw. */
+function watch(look: () => Promise<number>): { least(): Promise<number> } {
+  let stopped = false;
+  let least = Number.POSITIVE_INFINITY;
+  const ended = (async () => {
+    while (!stopped) least = Math.min(least, await look());
+  })();
+  ended.catch(() => {});
+  return {
+    least: async () => {
+      stopped = true;
+      await ended;
+      return least;
+    },
+  };
+}
+
+it('rebuilds ClickHouse', async () => {
+  const client = clickHouseClient(clickHouseConfig(loadConfig(pipeline.env)));
+  try {
+    const count = async () => {
+      const [row] = await selectRows<{ events: string }>(client, 'SELECT sum(events) AS events FROM engagement_weekly');
+      return Number(row!.events);
+    };
+    const flowing = traffic(25, 2);
+    await client.command({ query: 'INSERT INTO engagement_daily_store SELECT * FROM engagement_daily_store' });
+    await client.command({
+      query: 'ALTER TABLE engagement_hourly_store UPDATE plays = plays + 1 WHERE 1 SETTINGS mutations_sync = 2',
+    });
+    const before = await count();
+    const weekly = watch(count);
+    const compared = await replay('--sink', 'clickhouse', '--compare', '--yes');
+    const differences = compared.result.differences as readonly { table: string; changed: number }[];
+    expect(differences.find(({ table }) => table === 'engagement_daily_store')!.changed).toBeGreaterThan(0);
+    expect(differences.find(({ table }) => table === 'engagement_weekly_store')).toMatchObject({
+      ...{ missing: 0, extra: 0, changed: 0 },
+    });
+    const { result } = await replay('--sink', 'clickhouse', '--yes');
+    expect(result.tables).toContain('engagement_daily_store');
+    await flowing;
+    // Deletes go on: a tenth is more than they can take, and less than any partial state would miss.
+    expect(await weekly.least()).toBeGreaterThan(before * 0.9);
+    await expectEqual();
+  } finally {
+    await client.close();
+  }
+});
+
+it('rebuilds Redis', async () => {
+  const flowing = traffic(20, 3);
+  const [first] = await redis.zrevrange(BOARD, 0, 0);
+  await redis.zadd(BOARD, 1_000_000, '00000000-0000-4000-8000-000000000000');
+  await redis.zrem(BOARD, first!);
+  const board = watch(async () => await redis.zcard(BOARD));
+  await replay('--sink', 'redis', '--yes');
+  await flowing;
+  expect(await board.least()).toBeGreaterThan(50);
+  await expectEqual();
+});
+
+it('says that the public topic on the same cluster needs no replay', async () => {
+  const { code, output } = await pipeline.script('replay.ts', '--sink', 'external', '--yes');
+  expect(code).toBe(2);
+  expect(output).toMatch(/REPLAY_NOT_NEEDED/);
+});
+
+it('rolls other rules of the leaderboards out over history, and takes the old ones away', async () => {
+  await replay('--stage', 'leaderboard', '--variant', 'b', '--prepare', '--limit', '40', '--min-samples', '3', '--yes');
+  green = spawn(process.execPath, [join(import.meta.dirname, '../../scripts/worker.ts'), 'engagement.leaderboard'], {
+    env: { ...pipeline.env, SLUICE_LEADERBOARD_VARIANT: 'b', SLUICE_STATE_DIR: folder, SLUICE_METRICS_PORT: '0' },
+    stdio: 'ignore',
+  });
+  const flowing = traffic(30, 4);
+  const { result } = await replay('--stage', 'leaderboard', '--variant', 'b', '--compare');
+  const changes = result.changes as readonly { board: string; live: unknown; other: unknown }[];
+  // Fewer places take contents off; fewer samples put some on.
+  expect(changes.filter(({ board, other }) => board === '1w events' && other === null).length).toBeGreaterThan(0);
+  expect(changes.filter(({ board, live, other }) => board === '1w events' && live !== null && other !== null)).toEqual(
+    [],
+  );
+  const board = watch(async () => await redis.zcard(BOARD));
+  await replay('--stage', 'leaderboard', '--variant', 'b', '--swap', '--yes');
+  expect(await redis.zcard(BOARD)).toBeLessThanOrEqual(40 * 4);
+  await flowing;
+  expect(await board.least()).toBeGreaterThanOrEqual(40);
+  await expectEqual();
+
+  // The worker of the pipeline has followed; the one that was pinned is not needed any more.
+  green.kill('SIGTERM');
+  await once(green, 'exit');
+  await Promise.all(pipeline.workers.map(({ process }) => process.untilUp(60_000)));
+  await replay('--stage', 'leaderboard', '--variant', 'a', '--retire', '--yes');
+  await traffic(6, 5);
+  await expectEqual();
+});
