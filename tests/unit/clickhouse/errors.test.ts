@@ -35,6 +35,9 @@ describe('clickHouseError', () => {
         'insert',
       );
     expect(broken('write_lease')).toMatchObject({ code: 'CLICKHOUSE_LEASE_OVER', action: 'retry' });
+    expect(broken('asked_since')).toMatchObject({ code: 'CLICKHOUSE_LEASE_OVER', action: 'retry' });
+    // A hold has the name of its run behind it.
+    expect(broken('rebuild_hold_0a1b2c')).toMatchObject({ code: 'CLICKHOUSE_HELD', action: 'retry' });
     expect(broken('no tv')).toMatchObject({ code: 'CLICKHOUSE_VIOLATED_CONSTRAINT', action: 'dead-letter' });
     expect(broken('not write_lease').action).toBe('dead-letter');
   });
