@@ -55,6 +55,11 @@ export interface Sink<T> {
    * engine finds the records at fault by smaller batches.
    */
   write(batch: SinkBatch<T>, options: { readonly retry: boolean }): Promise<'written' | 'stale' | 'lost'>;
+  /**
+   * Makes records visible that the target once refused and that were passed over since, whatever was written behind them. Harmless when
+   * called again with the same batch. Only of a target that may take its records in any order.
+   */
+  redrive?(batch: SinkBatch<T>): Promise<void>;
   /** Replaces everything the target holds of this partition by the batch (which holds the newest record per key). */
   rebuild?(batch: SinkBatch<T>): Promise<void>;
   /**

@@ -121,6 +121,16 @@ class ClickHouseSink<T> implements Sink<T> {
     return 'written';
   }
 
+  /** The log is a sum, so a row counts the same whenever it comes. The progress is not touched: it has passed the batch. */
+  async redrive(batch: SinkBatch<T>): Promise<void> {
+    const inspection = await this.#target.inspect(batch, batch);
+    const { present, serverTimeMs } = inspection;
+    // A later reading of the topic has written it, now that the target takes it.
+    if (present.some(({ generation }) => generation > batch.generation)) return;
+    await this.#refuseDoubt(batch, inspection);
+    await this.#insert(batch, { serverTimeMs }, await this.#skip(batch, inspection, batch.from));
+  }
+
   async close(): Promise<void> {
     this.#known.clear();
     await this.#target.close();
@@ -182,7 +192,7 @@ class ClickHouseSink<T> implements Sink<T> {
     return { below: covered, rows };
   }
 
-  async #insert(batch: SinkBatch<T>, known: Known, skip: Skip | null): Promise<void> {
+  async #insert(batch: SinkBatch<T>, known: Pick<Known, 'serverTimeMs'>, skip: Skip | null): Promise<void> {
     const deadline = secondsCell(known.serverTimeMs + this.#leaseMs);
     const middle = `\t${batch.partition}\t`;
     const tail = `\t${batch.generation}\t${deadline}\n`;

@@ -120,6 +120,8 @@ function delivery(): ConnectorConfig {
     'producer.override.compression.type': 'lz4',
     'producer.override.linger.ms': '5',
     'producer.override.batch.size': '262144',
+    // As large as the topics take (max.message.bytes): by default a row of more than 1 MB would stop the connector.
+    'producer.override.max.request.size': '8388608',
     // About 250 bytes on every record, and quantiles over every record: nobody reads either.
     'extended.headers.enabled': 'false',
     'statistics.metrics.enabled': 'false',

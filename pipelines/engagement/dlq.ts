@@ -1,7 +1,11 @@
 /** What the dead-letter commands (pipelines/operations/dlq) are told of the engagement pipeline. */
-import type { DlqPipeline } from '../operations/dlq/pipeline.ts';
+import type { SchemaSource } from '../../engine/avro/framed-decoder.ts';
+import { type Config, clickHouseConfig } from '../config.ts';
+import type { DlqPipeline, SinkRedrive } from '../operations/dlq/pipeline.ts';
 import { COMMON_REASONS, type Reasons } from '../operations/dlq/reasons.ts';
-import { CDC_EVENTS, DLQ } from './topics.ts';
+import { engagementClickHouseSink } from './clickhouse-rows.ts';
+import { changeDecoder } from './codec/change.ts';
+import { CDC_EVENTS, CHANGES, CLICKHOUSE_SINK, DLQ } from './topics.ts';
 
 export const ENGAGEMENT_REASONS = {
   ...COMMON_REASONS,
@@ -32,4 +36,20 @@ export const ENGAGEMENT_DLQ: DlqPipeline = {
   topic: DLQ,
   reasons: ENGAGEMENT_REASONS,
   captured: [CDC_EVENTS],
+  // Redis and the mirror hold the newest record of a key: they are rebuilt, not mended record by record.
+  sinks: { [CLICKHOUSE_SINK]: clickHouseRedrive },
 };
+
+function clickHouseRedrive(config: Config, schemas: SchemaSource): SinkRedrive {
+  const sink = engagementClickHouseSink({ name: CLICKHOUSE_SINK, config: clickHouseConfig(config) });
+  const decoder = changeDecoder(schemas);
+  return {
+    write: async ({ partition, offset, key, value }) => {
+      await decoder.prepare([value]);
+      const change = decoder.decode(value ?? Buffer.alloc(0));
+      const at = { topic: CHANGES, partition, from: offset, to: offset + 1n, generation: config.SLUICE_GENERATION };
+      await sink.redrive!({ ...at, records: [{ kind: 'upsert', offset, key, value: change }] });
+    },
+    close: async () => await sink.close(),
+  };
+}

@@ -1,6 +1,7 @@
 /** `dlq redrive|discard`. */
 import type { Command } from 'commander';
 import type { LetterFilter } from '../../pipelines/operations/dlq/filter.ts';
+import type { SinkRedrive } from '../../pipelines/operations/dlq/pipeline.ts';
 import { discard, operatorWriter, redrive, supersededOf } from '../../pipelines/operations/dlq/redrive.ts';
 import {
   LEFT,
@@ -76,8 +77,14 @@ const asked = (
 });
 
 async function redriveAll(dlq: OpenDlq, context: OperationContext, filter: LetterFilter, options: RedriveOptions) {
-  const { client, pipeline } = dlq;
+  const { client, pipeline, schemas } = dlq;
   const writer = operatorWriter(client, pipeline);
+  const sinks = new Map<string, SinkRedrive>();
+  const sink = (stage: string) => {
+    const open = sinks.get(stage) ?? pipeline.sinks[stage]!(context.config, schemas);
+    sinks.set(stage, open);
+    return open;
+  };
   try {
     // Before the letters are read: what another command has under way is over then.
     await writer.fence();
@@ -86,14 +93,15 @@ async function redriveAll(dlq: OpenDlq, context: OperationContext, filter: Lette
     const total = selection.candidates.size;
     const counts = await redrive({
       ...{ client, pipeline, catalogue, selection, writer, runId: context.runId, rate: options.rate },
-      signal: context.signal,
+      ...{ sink, signal: context.signal },
       progress: (done) => context.progress.update(done, total),
     });
-    const left = leftLines(selection);
+    const again = `${counts.refused} were refused by their sink again and stay open: mend the target first`;
+    const left = [...(counts.refused === 0 ? [] : [again]), ...leftLines(selection)];
     const lines = [`${counts.redriven} letters written back, ${counts.superseded} superseded`, ...left];
     return { lines, report: { ...counts, left: selection.left, more: selection.more }, complete: left.length === 0 };
   } finally {
-    await writer.close();
+    await Promise.all([writer.close(), ...[...sinks.values()].map((one) => one.close())]);
   }
 }
 

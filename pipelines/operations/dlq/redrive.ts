@@ -6,6 +6,7 @@
  *    letters are read. A run that was killed has done a chunk or has not, and a second run finds nothing open.
  *  - Nothing undoes a later change of its row: what has one already is resolved as superseded; a change that comes between this look and
  *    the record's own place is found by the stage (operator-record.ts).
+ *  - A letter of a sink goes to that sink alone: its input has one writer and other readers.
  */
 import { pause } from '../../../engine/backoff.ts';
 import { SluiceError } from '../../../engine/errors.ts';
@@ -13,15 +14,17 @@ import type { LogClient, LogHeader, OutputBatch, TransactionalWriter } from '../
 import { operatorHeaders } from '../operator-record.ts';
 import type { DlqCatalogue } from './catalogue.ts';
 import { ANY_LETTER } from './filter.ts';
-import { type Letter, type Resolution, resolutionHeaders } from './letter.ts';
-import type { DlqPipeline } from './pipeline.ts';
-import { type Candidate, partitionName, type Selection } from './selection.ts';
+import { type Letter, resolutionHeaders } from './letter.ts';
+import type { DlqPipeline, SinkRedrive } from './pipeline.ts';
+import { type CapturedCandidate, partitionName, type Selection } from './selection.ts';
 
 export interface RedriveOptions {
   readonly client: LogClient;
   readonly pipeline: DlqPipeline;
   readonly catalogue: DlqCatalogue;
   readonly selection: Selection;
+  /** The sink of this name; closed by the caller. */
+  readonly sink: (stage: string) => SinkRedrive;
   /** Fenced before the catalogue was opened. */
   readonly writer: TransactionalWriter;
   readonly runId: string;
@@ -36,6 +39,8 @@ export interface RedriveOptions {
 export interface RedriveCounts {
   redriven: number;
   superseded: number;
+  /** By a sink, again: these letters stay open. */
+  refused: number;
 }
 
 const MAX_CHUNK = 500;
@@ -48,12 +53,12 @@ export function operatorWriter(client: LogClient, pipeline: DlqPipeline): Transa
 
 export async function redrive(options: RedriveOptions): Promise<RedriveCounts> {
   const { catalogue, selection, rate, signal } = options;
-  const counts: RedriveCounts = { redriven: 0, superseded: 0 };
+  const counts: RedriveCounts = { redriven: 0, superseded: 0, refused: 0 };
   const chunk = new Chunk(Math.max(1, Math.min(options.maxChunk ?? MAX_CHUNK, rate)));
   const startedMs = performance.now();
   const flush = async () => {
     await commitChunk(chunk.take(), options, counts);
-    options.progress(counts.redriven + counts.superseded);
+    options.progress(counts.redriven + counts.superseded + counts.refused);
     const ahead = (counts.redriven / rate) * 1_000 - (performance.now() - startedMs);
     if (ahead > 0) await pause(ahead, signal);
   };
@@ -103,27 +108,47 @@ async function commitChunk(letters: readonly Letter[], options: RedriveOptions, 
   signal.throwIfAborted();
   const batches = new Map<string, OutputBatch>();
   const scanned = new Map<string, bigint>();
+  const done: RedriveCounts = { redriven: 0, superseded: 0, refused: 0 };
   const resolutions = writer.batch(pipeline.topic, 0);
-  const done: RedriveCounts = { redriven: 0, superseded: 0 };
+  const resolve = (letter: Letter, resolution: 'redriven' | 'superseded') => {
+    done[resolution]++;
+    resolutions.append(null, null, Date.now(), resolutionHeaders(letter.id, resolution, runId));
+  };
   for (const letter of letters) {
     const candidate = selection.candidates.get(letter.id)!;
+    if (candidate.kind === 'sink') {
+      // Before its resolution: a command that is killed in between writes it again, which is harmless.
+      if (await takenBy(options.sink(candidate.stage), letter)) resolve(letter, 'redriven');
+      else done.refused++;
+      continue;
+    }
     const name = partitionName(candidate);
     const changes = selection.changes.get(name)!;
     const scannedTo = scanned.get(name) ?? (await changes.advance());
     scanned.set(name, scannedTo);
-    const superseded = changes.changedBehind(candidate.row, candidate.position);
-    const resolution: Resolution = superseded ? 'superseded' : 'redriven';
-    if (!superseded) {
-      const batch = batches.get(name) ?? writer.batch(candidate.topic, candidate.partition);
-      batches.set(name, batch);
-      batch.append(letter.key, letter.value, timeOf(letter), redriveHeaders(letter, { runId, scannedTo }));
+    if (changes.changedBehind(candidate.row, candidate.position)) {
+      resolve(letter, 'superseded');
+      continue;
     }
-    done[resolution]++;
-    resolutions.append(null, null, Date.now(), resolutionHeaders(letter.id, resolution, runId));
+    const batch = batches.get(name) ?? writer.batch(candidate.topic, candidate.partition);
+    batches.set(name, batch);
+    batch.append(letter.key, letter.value, timeOf(letter), redriveHeaders(letter, { runId, scannedTo }));
+    resolve(letter, 'redriven');
   }
-  await committed(writer, [...batches.values(), resolutions]);
+  if (resolutions.count > 0) await committed(writer, [...batches.values(), resolutions]);
   counts.redriven += done.redriven;
   counts.superseded += done.superseded;
+  counts.refused += done.refused;
+}
+
+async function takenBy(sink: SinkRedrive, letter: Letter): Promise<boolean> {
+  try {
+    await sink.write(letter);
+    return true;
+  } catch (error) {
+    if (error instanceof SluiceError && error.action === 'dead-letter') return false;
+    throw error;
+  }
 }
 
 /** What a stage needs to order the record, and to count the attempt if it fails again. */
@@ -142,8 +167,9 @@ function timeOf({ lastAt, writtenMs }: Letter): number {
 /** How many of a selection are superseded already; reads the captured partitions to their ends. */
 export async function supersededOf({ candidates, changes }: Selection): Promise<number> {
   for (const one of changes.values()) await one.advance();
-  const isSuperseded = (one: Candidate) => changes.get(partitionName(one))!.changedBehind(one.row, one.position);
-  return [...candidates.values()].filter(isSuperseded).length;
+  const isSuperseded = (one: CapturedCandidate) =>
+    changes.get(partitionName(one))!.changedBehind(one.row, one.position);
+  return [...candidates.values()].filter((one) => one.kind === 'captured' && isSuperseded(one)).length;
 }
 
 export interface DiscardOptions {

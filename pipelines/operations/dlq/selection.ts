@@ -1,5 +1,6 @@
 /** Which of the letters that match can be redriven, and why the others cannot. */
 import type { LogClient } from '../../../engine/log.ts';
+import type { TopicPartition } from '../../../engine/sink.ts';
 import { rowOfKey } from '../operator-record.ts';
 import type { DlqCatalogue } from './catalogue.ts';
 import type { LetterFilter } from './filter.ts';
@@ -12,21 +13,29 @@ export const LEFT = {
   attempts: 'tried --max-attempts times already: mend the cause, then raise --max-attempts, or discard',
   expired:
     'the captured topic no longer reaches back to it, so nothing tells whether its row has changed: use backfill',
-  truncated: 'only its first bytes are kept: use backfill',
+  truncated: 'only its first bytes are kept: use backfill, or rebuild the sink with replay',
   keyless: 'without a key, so nothing tells which row it is of: use backfill, or discard',
   stage: 'no captured record, and its stage takes no single one again: rebuild that sink with replay, or discard',
 } as const;
 export type LeftReason = keyof typeof LEFT;
 
 /** A letter of a captured record. */
-export interface Candidate {
+export interface CapturedCandidate {
+  readonly kind: 'captured';
   readonly topic: string;
   readonly partition: number;
   readonly row: string;
   /** Where the record stands in the order of its row's changes. */
   readonly position: bigint;
-  readonly reason: string;
 }
+
+/** A letter that goes to its sink alone. */
+export interface SinkCandidate {
+  readonly kind: 'sink';
+  readonly stage: string;
+}
+
+export type Candidate = CapturedCandidate | SinkCandidate;
 
 export interface SelectOptions {
   readonly client: LogClient;
@@ -47,7 +56,7 @@ export interface Selection {
   readonly changes: ReadonlyMap<string, NewestChanges>;
 }
 
-export const partitionName = ({ topic, partition }: Pick<Candidate, 'topic' | 'partition'>) => `${topic}:${partition}`;
+export const partitionName = ({ topic, partition }: TopicPartition) => `${topic}:${partition}`;
 
 export async function select(catalogue: DlqCatalogue, options: SelectOptions): Promise<Selection> {
   const { client, filter, limit, signal } = options;
@@ -67,6 +76,7 @@ export async function select(catalogue: DlqCatalogue, options: SelectOptions): P
       return;
     }
     candidates.set(letter.id, found);
+    if (found.kind === 'sink') return;
     const name = partitionName(found);
     const watched = changes.get(name) ?? new NewestChanges(client, found, signal);
     changes.set(name, watched);
@@ -80,15 +90,15 @@ function candidateOf(
   { pipeline, maxAttempts }: SelectOptions,
   earliest: ReadonlyMap<string, bigint>,
 ): Candidate | LeftReason {
-  const { topic, partition, key, reason } = letter;
-  if (!pipeline.captured.includes(topic)) return 'stage';
+  const { topic, partition, key, stage } = letter;
   if (letter.attempts >= maxAttempts) return 'attempts';
   if (letter.truncatedFrom !== null) return 'truncated';
+  if (!pipeline.captured.includes(topic)) return stage in pipeline.sinks ? { kind: 'sink', stage } : 'stage';
   if (key === null) return 'keyless';
   const position = letter.scannedTo === null ? letter.offset : letter.scannedTo - 1n;
   const begin = earliest.get(partitionName({ topic, partition }));
   if (begin === undefined || position + 1n < begin) return 'expired';
-  return { topic, partition, row: rowOfKey(key), position, reason };
+  return { kind: 'captured', topic, partition, row: rowOfKey(key), position };
 }
 
 /** Where each captured partition begins. */

@@ -90,6 +90,45 @@ describe('a retry', { timeout: 60_000 }, () => {
   });
 });
 
+describe('records that were refused', { timeout: 60_000 }, () => {
+  // Every fifth: rows that were changed again behind them are among these.
+  const refused = HISTORY.records.filter((_, index) => index % 5 === 0);
+
+  async function passOver(): Promise<void> {
+    const all = batch(0n, END);
+    await newSink().write({ ...all, records: all.records.filter((one) => !refused.includes(one)) }, { retry: false });
+    expect(await readFigures(database.client)).not.toEqual(expectedFigures(HISTORY.rows));
+  }
+
+  const redrive = async (record: (typeof refused)[number]) =>
+    await newSink().redrive!({ ...batch(record.offset, record.offset + 1n), records: [record] });
+
+  it('count when they are redriven, newest first and each twice, as if they had come in their turn', async () => {
+    await passOver();
+    for (const record of [...refused].reverse()) {
+      await redrive(record);
+      await redrive(record);
+    }
+    expect(await readFigures(database.client)).toEqual(expectedFigures(HISTORY.rows));
+  });
+
+  it('are completed when a redrive has missed a rollup', async () => {
+    await passOver();
+    await command('DETACH TABLE engagement_weekly_feed');
+    for (const record of refused) await redrive(record);
+    await command('ATTACH TABLE engagement_weekly_feed');
+    for (const record of refused) await redrive(record);
+    expect(await readFigures(database.client)).toEqual(expectedFigures(HISTORY.rows));
+  });
+
+  it('are left alone when a later reading of the topic has written them', async () => {
+    await newSink().write({ ...batch(0n, END), generation: 2 }, { retry: false });
+    const rows = await logRows();
+    for (const record of refused.slice(0, 3)) await redrive(record);
+    expect(await logRows()).toBe(rows);
+  });
+});
+
 describe('a writer that was stopped', { timeout: 60_000 }, () => {
   it('is refused by the server when its lease is over', async () => {
     // The lease began before the pause, however long ago that was.

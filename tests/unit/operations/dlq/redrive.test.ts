@@ -153,4 +153,26 @@ describe('redrive', () => {
     expect(await stage.discard(ids.slice(0, 1))).toBe(0);
     expect(await stage.redrive()).toMatchObject({ redriven: 1 });
   });
+
+  it('gives a letter of a sink to that sink alone, again when it was killed before it could say so', async () => {
+    const stage = new ToyStage();
+    await stage.putAside(7n);
+    stage.log.fault = () => 'before-produce';
+    await expect(stage.redrive()).rejects.toMatchObject({ code: 'INJECTED' });
+    stage.log.fault = () => null;
+    expect(await stage.redrive()).toMatchObject({ redriven: 1, refused: 0 });
+    expect(await stage.redrive()).toMatchObject({ redriven: 0 });
+    expect(stage.sunk).toEqual([7n, 7n]);
+    expect(stage.log.records(TOPIC, 0)).toEqual([]);
+  });
+
+  it('leaves a letter open that its sink refuses again', async () => {
+    const stage = new ToyStage();
+    await stage.putAside(7n);
+    stage.sinkTakes = () => {
+      throw new SluiceError('still not', { code: 'CLICKHOUSE_TYPE_MISMATCH', action: 'dead-letter' });
+    };
+    expect(await stage.redrive()).toMatchObject({ redriven: 0, refused: 1 });
+    expect(await stage.open()).toBe(1);
+  });
 });

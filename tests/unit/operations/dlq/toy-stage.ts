@@ -6,6 +6,7 @@ import { appendDeadLetter } from '../../../../engine/dead-letter.ts';
 import { SluiceError } from '../../../../engine/errors.ts';
 import { DlqCatalogue } from '../../../../pipelines/operations/dlq/catalogue.ts';
 import { ANY_LETTER, type LetterFilter } from '../../../../pipelines/operations/dlq/filter.ts';
+import type { Letter } from '../../../../pipelines/operations/dlq/letter.ts';
 import type { DlqPipeline } from '../../../../pipelines/operations/dlq/pipeline.ts';
 import { discard, operatorWriter, type RedriveCounts, redrive } from '../../../../pipelines/operations/dlq/redrive.ts';
 import { type Selection, select } from '../../../../pipelines/operations/dlq/selection.ts';
@@ -15,7 +16,16 @@ import { MemoryLog } from '../../../support/memory-log.ts';
 
 export const TOPIC = 'captured';
 export const DLQ = 'toy.dlq';
-export const PIPELINE: DlqPipeline = { name: 'toy', topic: DLQ, reasons: {}, captured: [TOPIC] };
+const noSink = () => {
+  throw new Error('the sink is given to redrive');
+};
+export const PIPELINE: DlqPipeline = {
+  name: 'toy',
+  topic: DLQ,
+  reasons: {},
+  captured: [TOPIC],
+  sinks: { 'toy.sink': noSink },
+};
 const schemas = { schemaById: async () => null };
 
 /** A change of a row, as captured: `cause` names what must be mended before it can be taken; null: nothing. */
@@ -36,6 +46,11 @@ export class ToyStage {
   /** Of each row, the sequence numbers of the changes taken, in the order they were taken. */
   readonly taken = new Map<string, number[]>();
   readonly #guard = new OperatorGuard({ client: this.log, reader: this.log.reader(), topic: TOPIC });
+  /** Sources of the letters that the sink was given; set `sinkTakes` to let it refuse. */
+  readonly sunk: bigint[] = [];
+  sinkTakes = (letter: Letter): void => {
+    this.sunk.push(letter.offset);
+  };
   #position = 0n;
 
   capture(row: string, cause: string | null): void {
@@ -75,6 +90,17 @@ export class ToyStage {
     this.#position = records.at(-1)!.offset + 1n;
   }
 
+  /** A letter of the sink, whose input is another topic. */
+  async putAside(offset: bigint): Promise<void> {
+    const writer = this.log.writer('toy.sink-dlq');
+    await writer.fence();
+    const batch = writer.batch(DLQ, 0);
+    const record = { offset, timestampMs: 0, key: null, value: Buffer.from('change'), headers: [] };
+    const at = { reason: 'SINK_REFUSED', message: '', stage: 'toy.sink', topic: 'changes', partition: 0 };
+    appendDeadLetter(batch, record, at);
+    await writer.commit([batch], null);
+  }
+
   async redrive(
     options: Partial<{ filter: LetterFilter; limit: number; maxAttempts: number }> = {},
   ): Promise<RedriveRun> {
@@ -99,6 +125,7 @@ export class ToyStage {
       rate: Number.MAX_SAFE_INTEGER,
       maxChunk: 2,
       progress: () => {},
+      sink: () => ({ write: async (letter) => this.sinkTakes(letter), close: async () => {} }),
     });
     return { ...counts, selection };
   }
