@@ -196,11 +196,10 @@ it(`writes ${LETTERS} letters back once, killed in the middle and run twice, whi
     '--seed',
     '6',
   );
-  const killed = startRedrive('--rate', '400');
+  const letters = await dlqEnd();
+  const killed = startRedrive('--rate', '200');
   const ended = once(killed, 'close');
-  await expect
-    .poll(async () => (await reasons('redriven')).UNKNOWN_CONTENT ?? 0, { timeout: 120_000, interval: 200 })
-    .toBeGreaterThan(1);
+  await expect.poll(dlqEnd, { timeout: 120_000, interval: 100 }).toBeGreaterThan(letters);
   killed.kill('SIGKILL');
   await ended;
   const left = (await reasons('open')).UNKNOWN_CONTENT ?? 0;
@@ -214,9 +213,9 @@ it(`writes ${LETTERS} letters back once, killed in the middle and run twice, whi
   await expectEqual();
 });
 
-async function contentEnd(): Promise<bigint> {
-  return (await kafka.offsets('cdc.public.content', [0], 'lastStable')).get(0)!;
-}
+const endOf = async (topic: string) => (await kafka.offsets(topic, [0], 'lastStable')).get(0)!;
+const contentEnd = async () => await endOf('cdc.public.content');
+const dlqEnd = async () => await endOf('engagement.dlq');
 
 function startRedrive(...args: readonly string[]): ChildProcess {
   const script = join(REPOSITORY, 'scripts/dlq.ts');
