@@ -100,6 +100,18 @@ export class ViewStore {
     return entries;
   }
 
+  /** As `scan`, but the last `limit` entries in front of the key `before`, which begins with the prefix too; the last first. */
+  scanBack(prefix: Buffer, before: Buffer, limit: number): ViewEntry[] {
+    this.#flush();
+    const entries: ViewEntry[] = [];
+    for (const { key, value } of this.#environment.db.getRange({ start: before, reverse: true })) {
+      if (entries.length >= limit || !prefix.equals(key.subarray(0, prefix.length))) break;
+      if (before.equals(key)) continue;
+      entries.push({ key: Buffer.from(key), value: Buffer.from(value) });
+    }
+    return entries;
+  }
+
   /** Whether the running batch has put anything. */
   get dirty(): boolean {
     return this.#overlay.size > 0;

@@ -6,16 +6,16 @@ import { PRICES_TABLE, STOCKS_TABLE } from './capture.ts';
 const CDC_PRICES = topicOf(PRICES_TABLE);
 const CDC_STOCKS = topicOf(STOCKS_TABLE);
 /** Bars, candles and as-of stamps, absolute values: the store of `prices.candles`, and what everything else reads. */
-const CANDLES = 'prices.candles';
+export const CANDLES = 'prices.candles';
 /** The public contract of candles. */
 const CANDLES_V1 = 'prices.candles.v1';
 /** Indicators of each candle: the store of `prices.indicators`. */
-const INDICATORS = 'prices.indicators';
+export const INDICATORS = 'prices.indicators';
 /** The public contract of indicators and signals. */
-const SIGNALS_V1 = 'prices.signals.v1';
+export const SIGNALS_V1 = 'prices.signals.v1';
 /** What the scanner ranks. */
-const MOVERS = 'prices.movers';
-const DLQ = 'prices.dlq';
+export const MOVERS = 'prices.movers';
+export const DLQ = 'prices.dlq';
 
 export function pricesTopics(partitions: number): readonly TopicSpec[] {
   const compacted = [CANDLES, CANDLES_V1, INDICATORS, SIGNALS_V1, MOVERS];

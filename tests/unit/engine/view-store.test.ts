@@ -243,6 +243,19 @@ describe('scanning a view store', () => {
     );
   });
 
+  it('gives backwards what it gives forwards', async () => {
+    const log = new MemoryLog();
+    for (const key of ['a1', 'b1', 'b2', 'b4', 'c1']) append(log, key, '1');
+    const store = await openOn(log);
+    const back = (before: string, limit: number) =>
+      store.scanBack(bytes('b'), bytes(before), limit).map(({ key }) => key.toString());
+    expect(back('b9', 9)).toEqual(['b4', 'b2', 'b1']);
+    expect(back('b4', 9)).toEqual(['b2', 'b1']);
+    expect(back('b3', 1)).toEqual(['b2']);
+    expect(back('b1', 9)).toEqual([]);
+    await store.close();
+  });
+
   it('goes on behind a key that has been removed since', async () => {
     const log = new MemoryLog();
     for (const key of ['a', 'b', 'c']) append(log, key, '1');

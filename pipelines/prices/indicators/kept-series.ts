@@ -1,0 +1,208 @@
+/**
+ * The series of one partition: live candles at once, corrections in the past in bounded pieces.
+ *
+ *   appended or last candle ──► computed in the same transaction
+ *   candle in the past, or one that is gone ──► the candle is put at once, its series is *behind* from there: in each
+ *     transaction a piece of the rows is computed again, until the end of the series
+ *
+ * Invariant: in front of where a series is behind, its rows are right; where it is not behind, all of them. What is behind is written
+ * with the transaction that makes it so, so a crash forgets none.
+ */
+import type { Indicators } from '../../../schemas/prices/indicators.ts';
+import { Series, type SeriesCandle, type SeriesId, windowOf } from './series.ts';
+import { type IndicatorTable, seriesName } from './table.ts';
+
+interface Behind {
+  readonly id: SeriesId;
+  readonly from: number;
+}
+
+interface Changed {
+  readonly id: SeriesId;
+  /** By start; null: gone. */
+  readonly candles: Map<number, SeriesCandle | null>;
+}
+
+export interface SeriesLimits {
+  /** Rows read for corrections per transaction. */
+  readonly repairRows: number;
+  /** Series kept in memory between transactions. */
+  readonly series: number;
+}
+
+/** Rows of one series computed again before the next one has its turn. */
+const PIECE_ROWS = 500;
+
+export class KeptSeries {
+  readonly #table: IndicatorTable;
+  readonly #limits: SeriesLimits;
+  /** What the running batch says. */
+  readonly #changed = new Map<string, Changed>();
+  /** Lately used ones last; each stands at the last row of its series. */
+  readonly #kept = new Map<string, Series>();
+  /** The next one first. */
+  readonly #behind = new Map<string, Behind>();
+  /** What the store says is behind. */
+  readonly #written = new Map<string, Behind>();
+  #timeMs = 0;
+
+  constructor(table: IndicatorTable, limits: SeriesLimits) {
+    this.#table = table;
+    this.#limits = limits;
+    for (const behind of table.behind()) {
+      this.#behind.set(seriesName(behind.id), behind);
+      this.#written.set(seriesName(behind.id), behind);
+    }
+  }
+
+  /** Whether a series is behind. */
+  get behind(): boolean {
+    return this.#behind.size > 0;
+  }
+
+  /** Takes note of a candle, or with null of none: the last word of a batch counts. */
+  change(id: SeriesId, start: number, candle: SeriesCandle | null): void {
+    const name = seriesName(id);
+    const changed = this.#changed.get(name) ?? { id, candles: new Map() };
+    this.#changed.set(name, changed);
+    changed.candles.set(start, candle);
+  }
+
+  /** Puts all rows that follow from the batch, and a piece of those that are behind. `timeMs` is theirs. */
+  apply(timeMs: number): void {
+    this.#timeMs = timeMs;
+    for (const [name, { id, candles }] of this.#changed) {
+      // A batch's candles may come in any order; the series wants theirs.
+      for (const start of [...candles.keys()].sort((a, b) => a - b)) {
+        const candle = candles.get(start) ?? null;
+        if (candle === null) this.#remove(name, id, start);
+        else this.#change(name, id, candle);
+      }
+    }
+    this.#changed.clear();
+    this.#repair();
+    this.#note();
+    for (const name of this.#kept.keys()) {
+      if (this.#kept.size <= this.#limits.series) break;
+      this.#kept.delete(name);
+    }
+  }
+
+  #change(name: string, id: SeriesId, candle: SeriesCandle): void {
+    const { start } = candle;
+    const series = this.#seriesOf(name, id);
+    const last = series.last?.start;
+    if (last === undefined || start >= last) {
+      this.#put(id, start, start === last ? series.replace(candle) : series.add(candle));
+      return;
+    }
+    const known = this.#table.get(id, start);
+    const row = { ...(known ?? NOTHING_YET), ...id, ...figuresOf(candle) };
+    if (known !== null && sameFigures(known, candle)) return;
+    this.#put(id, start, row);
+    this.#fallBehind(name, { id, from: start });
+  }
+
+  #remove(name: string, id: SeriesId, start: number): void {
+    if (this.#table.get(id, start) === null) return;
+    const last = this.#seriesOf(name, id).last?.start;
+    this.#put(id, start, null);
+    if (start === last) this.#kept.delete(name);
+    else this.#fallBehind(name, { id, from: start });
+  }
+
+  #fallBehind(name: string, behind: Behind): void {
+    const known = this.#behind.get(name);
+    if (known === undefined || behind.from < known.from) this.#behind.set(name, behind);
+  }
+
+  #repair(): void {
+    let rows = this.#limits.repairRows;
+    while (rows > 0) {
+      const [next] = this.#behind;
+      if (next === undefined) return;
+      // At least one row, however small the limit: it must come to its end.
+      rows -= this.#repairPiece(...next, Math.min(rows, PIECE_ROWS));
+    }
+  }
+
+  /** Computes up to `limit` rows again. Returns how many were read. */
+  #repairPiece(name: string, { id, from }: Behind, limit: number): number {
+    const window = this.#table.before(id, from, windowOf(id.interval));
+    const rows = this.#table.from(id, from, limit);
+    const series = Series.behind(id, window);
+    for (const row of rows) this.#put(id, row.start, series.add(row));
+    this.#behind.delete(name);
+    const last = rows.at(-1);
+    if (last === undefined) this.#kept.delete(name);
+    else if (rows.length < limit) this.#kept.set(name, series);
+    else this.#behind.set(name, { id, from: last.start + 1 });
+    return window.length + rows.length;
+  }
+
+  /** Writes down what is behind now, where the store says otherwise. */
+  #note(): void {
+    for (const [name, { id }] of this.#written) {
+      if (this.#behind.has(name)) continue;
+      this.#table.putBehind(id, null, this.#timeMs);
+      this.#written.delete(name);
+    }
+    for (const [name, behind] of this.#behind) {
+      if (this.#written.get(name)?.from === behind.from) continue;
+      this.#table.putBehind(behind.id, behind.from, this.#timeMs);
+      this.#written.set(name, behind);
+    }
+  }
+
+  /** The series at its last row, from memory or from the last rows of the store. */
+  #seriesOf(name: string, id: SeriesId): Series {
+    const kept = this.#kept.get(name);
+    const series = kept ?? this.#load(id);
+    // To the end of the order: lately used.
+    if (kept !== undefined) this.#kept.delete(name);
+    this.#kept.set(name, series);
+    return series;
+  }
+
+  #load(id: SeriesId): Series {
+    const rows = this.#table.before(id, Number.MAX_SAFE_INTEGER, windowOf(id.interval) + 1);
+    const series = Series.behind(id, rows.slice(0, -1));
+    const last = rows.at(-1);
+    // Added, so that it can be replaced as it grows.
+    if (last !== undefined) series.add(last);
+    return series;
+  }
+
+  #put(id: SeriesId, start: number, row: Indicators | null): void {
+    this.#table.put(id, start, row, this.#timeMs);
+  }
+}
+
+const FIGURES = ['symbol', 'start', 'end', 'open_e6', 'high_e6', 'low_e6', 'close_e6', 'volume', 'final'] as const;
+
+function figuresOf({
+  symbol,
+  start,
+  end,
+  open_e6,
+  high_e6,
+  low_e6,
+  close_e6,
+  volume,
+  final,
+}: SeriesCandle): SeriesCandle {
+  return { symbol, start, end, open_e6, high_e6, low_e6, close_e6, volume, final };
+}
+
+function sameFigures(a: SeriesCandle, b: SeriesCandle): boolean {
+  return FIGURES.every((name) => a[name] === b[name]);
+}
+
+/** Of a candle that was inserted in the past, until the computation has come to it. */
+const NOTHING_YET = {
+  ...{ sma_20: null, sma_50: null, sma_200: null, ema_12: null, ema_26: null, rsi_14: null },
+  ...{ macd: null, macd_signal: null, macd_histogram: null, bollinger_upper: null, bollinger_lower: null },
+  ...{ atr_14: null, obv: 0n, volume_ratio: null, signals: [], avg_gain: null, avg_loss: null },
+  ...{ previous_close_e6: null, previous_high_e6: null, previous_low_e6: null },
+  ...{ high_20d_e6: null, low_20d_e6: null, high_52w_e6: null, low_52w_e6: null },
+} as const satisfies Omit<Indicators, keyof SeriesCandle | keyof SeriesId>;

@@ -1,0 +1,203 @@
+/**
+ * The rows of one partition: the stage's store (topic `prices.indicators`) read and written as values in the order of time, with the public
+ * topic beside it.
+ *
+ * Invariant: what is read holds what the running batch has put, though the store's scans do not.
+ */
+import { ByteWriter } from '../../../engine/avro/byte-writer.ts';
+import type { FramedDecoder } from '../../../engine/avro/framed-decoder.ts';
+import { SluiceError } from '../../../engine/errors.ts';
+import type { Emit } from '../../../engine/stage.ts';
+import type { ViewEntry, ViewStore } from '../../../engine/view-store.ts';
+import type { Indicators, IndicatorsRecord } from '../../../schemas/prices/indicators.ts';
+import { encodeCandleKey } from '../codec/candle.ts';
+import { encodeIndicators, encodeSignalsV1 } from '../codec/indicators.ts';
+import { SIGNALS_V1 } from '../topics.ts';
+import { asOfKey, BEHIND_PREFIX, behindKey, candleKey, decodeIndicatorsKey, seriesPrefix } from './key.ts';
+import type { SeriesId } from './series.ts';
+
+/** Schema ids of what is written. */
+export interface IndicatorIds {
+  readonly indicators: number;
+  readonly signalsKey: number;
+  readonly signals: number;
+}
+
+export interface IndicatorTableOptions {
+  readonly store: ViewStore;
+  readonly emit: Emit;
+  /** Knows all versions of the schema that the store may hold. */
+  readonly decoder: Pick<FramedDecoder<IndicatorsRecord>, 'decode'>;
+  readonly ids: IndicatorIds;
+}
+
+interface Put {
+  readonly id: SeriesId;
+  readonly start: number;
+  /** null: taken off. */
+  readonly row: Indicators | null;
+}
+
+export class IndicatorTable {
+  readonly #options: IndicatorTableOptions;
+  readonly #writer = new ByteWriter();
+  /** What the running batch has put, by series and start. */
+  readonly #puts = new Map<string, Map<number, Put>>();
+
+  constructor(options: IndicatorTableOptions) {
+    this.#options = options;
+  }
+
+  get(id: SeriesId, start: number): Indicators | null {
+    const put = this.#putsOf(id)?.get(start);
+    if (put !== undefined) return put.row;
+    const value = this.#options.store.get(candleKey(id.stock_id, id.interval, start));
+    return value === undefined ? null : this.#row(value);
+  }
+
+  /** Up to `limit` rows in front of `start`, the newest of them, in the order of time. */
+  before(id: SeriesId, start: number, limit: number): Indicators[] {
+    const puts = this.#putsOf(id);
+    const prefix = seriesPrefix(id.stock_id, id.interval);
+    const key = candleKey(id.stock_id, id.interval, start);
+    // What was put can take off as many rows as it is.
+    const entries = this.#options.store.scanBack(prefix, key, limit + (puts?.size ?? 0));
+    return this.#merged(entries, puts, (at) => at < start).slice(-limit);
+  }
+
+  /** Up to `limit` rows from `start` on, in the order of time. */
+  from(id: SeriesId, start: number, limit: number): Indicators[] {
+    const puts = this.#putsOf(id);
+    const prefix = seriesPrefix(id.stock_id, id.interval);
+    const key = candleKey(id.stock_id, id.interval, start - 1);
+    const entries = this.#options.store.scan(prefix, key, limit + (puts?.size ?? 0));
+    return this.#merged(entries, puts, (at) => at >= start).slice(0, limit);
+  }
+
+  /** Puts a row unless it is there already; null takes it off. */
+  put(id: SeriesId, start: number, row: Indicators | null, timestampMs: number): void {
+    const { store } = this.#options;
+    this.#forgetCommitted();
+    const key = candleKey(id.stock_id, id.interval, start);
+    const before = store.get(key);
+    if (row === null) {
+      if (before === undefined) return;
+      store.put(key, null, timestampMs);
+    } else {
+      const value = this.#encode({ body: { kind: 'Indicators', ...row } });
+      if (before?.equals(value) === true) return;
+      store.put(key, value, timestampMs);
+    }
+    const name = seriesName(id);
+    const puts = this.#puts.get(name) ?? new Map<number, Put>();
+    this.#puts.set(name, puts);
+    puts.set(start, { id, start, row });
+  }
+
+  /** Says from where on a series is behind; null: it is not. */
+  putBehind(id: SeriesId, from: number | null, timestampMs: number): void {
+    this.#forgetCommitted();
+    const key = behindKey(id.stock_id, id.interval);
+    const value = from === null ? null : this.#encode({ body: { kind: 'IndicatorsBehind', ...id, from } });
+    this.#options.store.put(key, value, timestampMs);
+  }
+
+  /** The series that are behind, as they were committed. Call it before anything is put. */
+  behind(): { readonly id: SeriesId; readonly from: number }[] {
+    const found: { id: SeriesId; from: number }[] = [];
+    for (let after: Buffer | null = null; ; ) {
+      const page: ViewEntry[] = this.#options.store.scan(BEHIND_PREFIX, after, PAGE);
+      for (const { key, value } of page) {
+        const at = decodeIndicatorsKey(key);
+        const { body } = this.#options.decoder.decode(value);
+        if (at.kind !== 'behind' || body.kind !== 'IndicatorsBehind') throw corrupt(key);
+        found.push({ id: { stock_id: at.stockId, interval: at.interval }, from: body.from });
+      }
+      if (page.length < PAGE) return found;
+      after = page.at(-1)!.key;
+    }
+  }
+
+  /** Stream time of the newest stamp; 0 before the first. */
+  streamTime(partition: number): number {
+    const value = this.#options.store.get(asOfKey(partition));
+    if (value === undefined) return 0;
+    const { body } = this.#options.decoder.decode(value);
+    return body.kind === 'IndicatorsAsOf' ? body.stream_time : 0;
+  }
+
+  putAsOf(partition: number, at: { readonly stream_time: number; readonly source_lsn: bigint }): void {
+    this.#forgetCommitted();
+    const { stream_time, source_lsn } = at;
+    const value = this.#encode({ body: { kind: 'IndicatorsAsOf', partition, stream_time, source_lsn } });
+    this.#options.store.put(asOfKey(partition), value, stream_time);
+  }
+
+  /** Emits the public records of all that the batch has put: once, at its end. */
+  publish(timestampMs: number): void {
+    const { emit, ids } = this.#options;
+    this.#forgetCommitted();
+    for (const puts of this.#puts.values()) {
+      for (const { id, start, row } of puts.values()) {
+        this.#writer.reset();
+        const key = encodeCandleKey(this.#writer, ids.signalsKey, { ...id, start });
+        emit(SIGNALS_V1, key, row === null ? null : encodeSignalsV1(this.#writer, ids.signals, row), timestampMs);
+      }
+    }
+  }
+
+  #putsOf(id: SeriesId): ReadonlyMap<number, Put> | undefined {
+    this.#forgetCommitted();
+    return this.#puts.get(seriesName(id));
+  }
+
+  /** A store without puts has had them committed: now its scans see them. */
+  #forgetCommitted(): void {
+    if (!this.#options.store.dirty) this.#puts.clear();
+  }
+
+  #merged(
+    entries: readonly ViewEntry[],
+    puts: ReadonlyMap<number, Put> | undefined,
+    within: (start: number) => boolean,
+  ): Indicators[] {
+    const rows = new Map<number, Indicators>();
+    for (const { value } of entries) {
+      const row = this.#row(value);
+      rows.set(row.start, row);
+    }
+    for (const { start, row } of puts?.values() ?? []) {
+      if (row === null || !within(start)) rows.delete(start);
+      else rows.set(start, row);
+    }
+    return [...rows.values()].sort((a, b) => a.start - b.start);
+  }
+
+  #row(value: Buffer): Indicators {
+    const { body } = this.#options.decoder.decode(value);
+    if (body.kind !== 'Indicators') throw corrupt(value);
+    const { kind: _, ...row } = body;
+    return row;
+  }
+
+  #encode(value: IndicatorsRecord): Buffer {
+    this.#writer.reset();
+    return encodeIndicators(this.#writer, this.#options.ids.indicators, value);
+  }
+}
+
+const PAGE = 1_000;
+
+export function seriesName({ stock_id, interval }: SeriesId): string {
+  return `${stock_id}|${interval}`;
+}
+
+function corrupt(bytes: Buffer): SluiceError {
+  return new SluiceError(
+    `The store of indicators holds ${bytes.toString('hex')} where it does not belong; wipe the store`,
+    {
+      code: 'STORE_CORRUPT',
+      action: 'fatal',
+    },
+  );
+}

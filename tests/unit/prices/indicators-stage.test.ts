@@ -1,0 +1,297 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ByteWriter } from '../../../engine/avro/byte-writer.ts';
+import {
+  candleDecoder,
+  candleKeyDecoder,
+  encodeCandle,
+  encodeCandleKey,
+} from '../../../pipelines/prices/codec/candle.ts';
+import { indicatorsDecoder, signalsV1Decoder } from '../../../pipelines/prices/codec/indicators.ts';
+import { decodeIndicatorsKey } from '../../../pipelines/prices/indicators/key.ts';
+import { Series, type SeriesCandle } from '../../../pipelines/prices/indicators/series.ts';
+import { indicatorsStage } from '../../../pipelines/prices/indicators-stage.ts';
+import type { Interval } from '../../../pipelines/prices/intervals.ts';
+import { CANDLES, INDICATORS, SIGNALS_V1 } from '../../../pipelines/prices/topics.ts';
+import { candleRecordSchema } from '../../../schemas/prices/candle.ts';
+import { candleKeySchema } from '../../../schemas/prices/candle-key.ts';
+import { type Indicators, indicatorsRecordSchema } from '../../../schemas/prices/indicators.ts';
+import { signalsV1Schema } from '../../../schemas/prices/signals-v1.ts';
+import { MemoryLog } from '../../support/memory-log.ts';
+import { runStage, type StageCrash } from '../../support/run-stage.ts';
+import { schemasById } from '../codec/debezium.ts';
+
+const IDS = { candleKey: 1, candle: 2, indicators: 3, signalsKey: 1, signals: 4 };
+const registry = schemasById({
+  [IDS.candleKey]: candleKeySchema,
+  [IDS.candle]: candleRecordSchema,
+  [IDS.indicators]: indicatorsRecordSchema,
+  [IDS.signals]: signalsV1Schema,
+});
+const DAY = 86_400_000;
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'sluice-indicators-'));
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+interface Edit {
+  readonly stock: number;
+  readonly interval: Interval;
+  readonly day: number;
+  /** null: the candle is gone. */
+  readonly close: number | null;
+}
+
+/** The source of the test: what `prices.candles` says, and the same as a plain map. */
+class Candles {
+  readonly log = new MemoryLog();
+  readonly present = new Map<string, Map<number, SeriesCandle>>();
+  readonly #writer = new ByteWriter();
+  #lsn = 0n;
+
+  edit({ stock, interval, day, close }: Edit): void {
+    const name = `${stock}|${interval}`;
+    const series = this.present.get(name) ?? new Map<number, SeriesCandle>();
+    this.present.set(name, series);
+    const start = day * DAY;
+    const key = encodeCandleKey(this.#writer, IDS.candleKey, { stock_id: BigInt(stock), interval, start });
+    if (close === null) {
+      series.delete(start);
+      this.log.append(CANDLES, 0, { key, value: null });
+      return;
+    }
+    const e6 = (price: number) => BigInt(price) * 1_000_000n;
+    const figures = { open_e6: e6(close), high_e6: e6(close + 1), low_e6: e6(close - 1), close_e6: e6(close) };
+    const candle = {
+      symbol: `S${stock}`,
+      start,
+      end: start + DAY,
+      ...figures,
+      volume: BigInt(close * 10),
+      final: day % 2 === 0,
+    };
+    series.set(start, candle);
+    const value = encodeCandle(this.#writer, IDS.candle, {
+      body: {
+        kind: 'Candle',
+        ...{
+          stock_id: BigInt(stock),
+          interval,
+          ...candle,
+          price_volume: Buffer.from([0]),
+          vwap_e6: null,
+          bars: 1,
+          source: null,
+        },
+        ...{ source_lsn: ++this.#lsn, source_xid: 1n, source_commit_ts: 1_000 + Number(this.#lsn) },
+      },
+    });
+    this.log.append(CANDLES, 0, { key, value });
+  }
+
+  stamp(): bigint {
+    const key = encodeCandleKey(this.#writer, IDS.candleKey, { stock_id: -1n, interval: 'asof', start: 0 });
+    const stamp = { partition: 0, stream_time: 1_000 + Number(++this.#lsn), source_lsn: this.#lsn };
+    const value = encodeCandle(this.#writer, IDS.candle, { body: { kind: 'CandlesAsOf', ...stamp } });
+    this.log.append(CANDLES, 0, { key, value });
+    return this.#lsn;
+  }
+
+  /** All rows as one pass over each series gives them. */
+  wanted(): Map<string, Indicators> {
+    const rows = new Map<string, Indicators>();
+    for (const [name, candles] of this.present) {
+      const [stock, interval] = name.split('|') as [string, Interval];
+      const series = new Series({ stock_id: BigInt(stock), interval });
+      for (const start of [...candles.keys()].sort((a, b) => a - b)) {
+        rows.set(`${name}|${start}`, series.add(candles.get(start)!));
+      }
+    }
+    return rows;
+  }
+}
+
+const decoder = indicatorsDecoder(registry);
+const keys = candleKeyDecoder(registry);
+const candles = candleDecoder(registry);
+
+/** What the topic says by now: rows, series that are behind, and the stamp. */
+function seen(log: MemoryLog) {
+  const rows = new Map<string, Indicators>();
+  const behind: string[] = [];
+  let lsn = 0n;
+  for (const [name, value] of log.compacted(INDICATORS, 0)) {
+    const key = decodeIndicatorsKey(Buffer.from(name, 'latin1'));
+    const { body } = decoder.decode(value);
+    if (body.kind === 'IndicatorsAsOf') lsn = body.source_lsn;
+    else if (body.kind === 'IndicatorsBehind') behind.push(`${body.stock_id}|${body.interval}|${body.from}`);
+    else if (key.kind === 'candle') {
+      const { kind: _, ...row } = body;
+      rows.set(`${key.stockId}|${key.interval}|${key.start}`, row);
+    }
+  }
+  return { rows, behind, lsn };
+}
+
+interface RunOptions {
+  readonly crashes?: readonly StageCrash[];
+  readonly maxRecords?: number;
+  readonly limits?: { readonly repairRows: number; readonly series: number };
+  readonly meanwhile?: () => void;
+}
+
+/** Runs the stage until the stamp with this position is out. */
+async function run(source: Candles, until: () => bigint, options: RunOptions = {}): Promise<number> {
+  const { limits = { repairRows: 3_000, series: 100 }, crashes = [], maxRecords = 10_000, meanwhile } = options;
+  await decoder.load([IDS.indicators]);
+  return await runStage({
+    log: source.log,
+    stage: indicatorsStage({ keys, candles, stored: decoder, ids: IDS, limits }),
+    dir,
+    crashes,
+    maxRecords,
+    prepare: async (records) => {
+      await Promise.all([
+        keys.prepare(records.map(({ key }) => key)),
+        candles.prepare(records.map(({ value }) => value)),
+      ]);
+    },
+    finished: () => seen(source.log).lsn === until(),
+    ...(meanwhile === undefined ? {} : { meanwhile }),
+  });
+}
+
+/** The public topic says the same, without what is private. */
+async function expectPublic(log: MemoryLog, rows: ReadonlyMap<string, Indicators>): Promise<void> {
+  const signals = signalsV1Decoder(registry);
+  await signals.load([IDS.signals]);
+  const shown = new Map<string, unknown>();
+  for (const [name, value] of log.compacted(SIGNALS_V1, 0)) {
+    const { stock_id, interval, start } = keys.decode(Buffer.from(name, 'latin1'));
+    shown.set(`${stock_id}|${interval}|${start}`, signals.decode(value));
+  }
+  expect([...shown.keys()].sort()).toEqual([...rows.keys()].sort());
+  for (const [name, row] of shown) expect(rows.get(name)).toMatchObject(row as object);
+}
+
+describe('prices.indicators', () => {
+  it('says after any history, crash and split what one pass over the candles says', async () => {
+    const edit = fc.record({
+      stock: fc.integer({ min: 1, max: 3 }),
+      interval: fc.constantFrom<Interval>('1d', '5m'),
+      day: fc.oneof(
+        { weight: 3, arbitrary: fc.integer({ min: 30, max: 45 }) },
+        { weight: 1, arbitrary: fc.integer({ min: -20, max: 60 }) },
+      ),
+      close: fc.option(fc.integer({ min: 2, max: 90 }), { nil: null, freq: 5 }),
+    });
+    const crash = fc.record({
+      after: fc.nat(3),
+      at: fc.constantFrom<StageCrash['at']>(
+        ...(['fenced', 'positioned', 'restored', 'gathered', 'processed', 'committed', 'applied'] as const),
+        ...(['before-produce', 'after-produce', 'unknown'] as const),
+      ),
+      leaves: fc.constantFrom<StageCrash['leaves']>('folder', 'log'),
+    });
+    let run_ = 0;
+    const root = dir;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(edit, { minLength: 1, maxLength: 150, size: 'max' }),
+        fc.array(crash, { maxLength: 6 }),
+        fc.integer({ min: 1, max: 40 }),
+        fc.record({ repairRows: fc.integer({ min: 1, max: 60 }), series: fc.integer({ min: 1, max: 6 }) }),
+        async (edits, crashes, maxRecords, limits) => {
+          dir = join(root, String(run_++));
+          const source = new Candles();
+          for (const [index, one] of edits.entries()) {
+            source.edit(one);
+            if (index % 20 === 19) source.stamp();
+          }
+          const last = source.stamp();
+          await run(source, () => last, { crashes, maxRecords, limits });
+          const { rows, behind } = seen(source.log);
+          expect(rows).toEqual(source.wanted());
+          expect(behind).toEqual([]);
+          await expectPublic(source.log, rows);
+        },
+      ),
+      { seed: 21, numRuns: 60 },
+    );
+    dir = root;
+  });
+
+  it('computes live candles at once while a correction far back is in work, and loses neither in a crash', async () => {
+    const source = new Candles();
+    const history = 1_200;
+    for (let day = 0; day < history; day++) source.edit({ stock: 1, interval: '1d', day, close: 50 + (day % 17) });
+    for (let day = 0; day < 30; day++) source.edit({ stock: 2, interval: '1d', day, close: 20 + (day % 5) });
+    const loaded = source.stamp();
+    await run(source, () => loaded);
+    source.edit({ stock: 1, interval: '1d', day: 3, close: 99 });
+    source.edit({ stock: 1, interval: '1d', day: 700, close: null });
+    let last = source.stamp();
+    const stages: { readonly behind: readonly string[]; readonly live: boolean }[] = [];
+    let day = 30;
+    await run(source, () => last, {
+      limits: { repairRows: 100, series: 10 },
+      crashes: [
+        { after: 5, at: 'committed', leaves: 'log' },
+        { after: 5, at: 'processed', leaves: 'folder' },
+      ],
+      meanwhile: () => {
+        const { rows, behind } = seen(source.log);
+        const live = rows.get(`2|1d|${(day - 1) * DAY}`);
+        stages.push({ behind, live: live !== undefined && live.sma_20 !== null });
+        if (behind.length > 0 && day < 36) {
+          source.edit({ stock: 2, interval: '1d', day: day++, close: 40 });
+          last = source.stamp();
+        }
+      },
+    });
+    expect(stages.filter(({ behind }) => behind.length > 0).length).toBeGreaterThan(5);
+    // Each live candle is there a transaction later, though the other series is behind all the time.
+    expect(stages.slice(0, 6).filter(({ live }) => live).length).toBeGreaterThanOrEqual(4);
+    expect(day).toBe(36);
+    expect(seen(source.log)).toMatchObject({ rows: source.wanted(), behind: [] });
+  });
+
+  it('passes no stamp on while a series is behind', async () => {
+    const source = new Candles();
+    for (let day = 0; day < 600; day++) source.edit({ stock: 1, interval: '1d', day, close: 50 + (day % 7) });
+    const loaded = source.stamp();
+    await run(source, () => loaded);
+    source.edit({ stock: 1, interval: '1d', day: 0, close: 77 });
+    const last = source.stamp();
+    const before: bigint[] = [];
+    const transactions = await run(source, () => last, {
+      limits: { repairRows: 150, series: 10 },
+      meanwhile: () => {
+        const { behind, lsn } = seen(source.log);
+        if (behind.length > 0) before.push(lsn);
+      },
+    });
+    expect(transactions).toBeGreaterThan(2);
+    expect(before.length).toBeGreaterThan(1);
+    expect(new Set(before)).toEqual(new Set([loaded]));
+    expect(seen(source.log).rows).toEqual(source.wanted());
+  });
+
+  it('writes nothing for a candle that says what it said', async () => {
+    const source = new Candles();
+    const edits: Edit[] = Array.from({ length: 40 }, (_, day) => ({ stock: 1, interval: '1h', day, close: 10 + day }));
+    for (const one of edits) source.edit(one);
+    const first = source.stamp();
+    await run(source, () => first);
+    const written = source.log.records(INDICATORS, 0).length;
+    for (const one of edits) source.edit(one);
+    const second = source.stamp();
+    await run(source, () => second);
+    expect(source.log.records(INDICATORS, 0).length).toBe(written + 1);
+  });
+});
