@@ -87,7 +87,7 @@ CREATE OR REPLACE VIEW prices_candle_versions{on_cluster} (
   inserted_at DateTime64(3, 'UTC') COMMENT 'when it was written here'
 ) AS
 SELECT
-  stock_id, symbol, interval, start, is_deleted = 1 AS gone,
+  stock_id, symbol, interval, start, CAST(is_deleted AS Bool) AS gone,
   reinterpret(open_e6, 'Decimal(18, 6)') AS open, reinterpret(high_e6, 'Decimal(18, 6)') AS high,
   reinterpret(low_e6, 'Decimal(18, 6)') AS low, reinterpret(close_e6, 'Decimal(18, 6)') AS close, volume,
   if(vwap_e6 IS NULL, NULL, reinterpret(assumeNotNull(vwap_e6), 'Decimal(18, 6)')) AS vwap,

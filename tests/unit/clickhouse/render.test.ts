@@ -13,6 +13,7 @@ const FILES = readdirSync(DIRECTORY)
 /** Which log feeds which tables, and by what they are sharded. */
 const LOGS = [
   { tables: /^engagement_/, name: 'engagement_changes', key: 'content_id' },
+  { tables: /^prices_stocks_/, name: 'prices_stocks_log', key: 'stock_id' },
   { tables: /^prices_/, name: 'prices_candles_log', key: 'stock_id' },
 ] as const;
 
