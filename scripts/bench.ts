@@ -1,8 +1,9 @@
-/** `npm run bench -- e2e|replay`: how fast, how fresh and how costly, on this machine. What the figures mean: docs/performance.md. */
+/** `npm run bench -- e2e|replay|backfill`: how fast, how fresh and how costly, on this machine. What the figures mean: docs/performance.md. */
 import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { describe } from '../infra/native/error.ts';
+import { type BackfillBenchResult, backfillBench } from './bench/backfill.ts';
 import { type E2eResult, e2e } from './bench/e2e.ts';
 import { type ReplayResult, replay, STAGES, type StageName } from './bench/replay.ts';
 
@@ -98,6 +99,40 @@ function printReplay({ records, contents, recordBytes, machine, stages }: Replay
   );
 }
 
+interface BackfillFlags {
+  readonly rows: number;
+  readonly rate: number;
+  readonly liveRate: number;
+  readonly alone: number;
+  readonly contents: number;
+  readonly seed: number;
+  readonly json: boolean;
+}
+
+async function runBackfill(flags: BackfillFlags): Promise<void> {
+  const result = await backfillBench({ ...flags, aloneSeconds: flags.alone, signal: stopSignal(), say });
+  if (!flags.json) printBackfill(result);
+  else console.log(JSON.stringify(result));
+  if (result.compared !== 'equal') process.exitCode = 1;
+}
+
+function printBackfill({
+  rows,
+  seconds,
+  rowsPerSecond,
+  kills,
+  liveRate,
+  alone,
+  beside,
+  compared,
+}: BackfillBenchResult): void {
+  console.log(
+    `${rows} rows in ${seconds} s, ${rowsPerSecond}/s, script killed ${kills} times, beside ${liveRate} events/s`,
+  );
+  console.table({ 'commit to Redis, traffic alone': alone, 'beside the backfill': beside });
+  console.log(`compared with Postgres: ${compared}`);
+}
+
 const program = new Command('bench').description('Measure Sluice on this machine, on servers of its own.');
 program
   .command('e2e')
@@ -125,6 +160,17 @@ program
   .option('--profile [folder]', 'also write CPU profiles, and print where the time went')
   .option('--json', 'the last line is one JSON object', false)
   .action(runReplay);
+program
+  .command('backfill')
+  .description('rows that nobody captured, read beside live traffic; the script is killed twice on the way')
+  .option('--rows <n>', 'rows to read', whole, 1_000_000)
+  .option('--rate <n>', 'rows a second at most', whole, 4_000)
+  .option('--live-rate <n>', 'live events a second', whole, 2_000)
+  .option('--alone <seconds>', 'live traffic alone, to compare with', whole, 30)
+  .option('--contents <n>', 'contents that the rows are about', whole, 1_000)
+  .option('--seed <n>', 'of the traffic', whole, 42)
+  .option('--json', 'the last line is one JSON object', false)
+  .action(runBackfill);
 
 try {
   await program.parseAsync();

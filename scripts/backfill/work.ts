@@ -16,7 +16,7 @@ import { liveRules } from '../../pipelines/engagement/leaderboard-deployment.ts'
 import { reportLines } from '../../pipelines/engagement/reconcile/print.ts';
 import { reconcile } from '../../pipelines/engagement/reconcile/reconcile.ts';
 import type { ReconcileReport } from '../../pipelines/engagement/reconcile/report.ts';
-import { conditionOf } from '../../pipelines/operations/backfill/condition.ts';
+import { conditionOf, type RowRange } from '../../pipelines/operations/backfill/condition.ts';
 import { Ledger, type Run } from '../../pipelines/operations/backfill/ledger.ts';
 import { planSteps, type Step } from '../../pipelines/operations/backfill/pieces.ts';
 import { rowsPlanned } from '../../pipelines/operations/backfill/progress.ts';
@@ -138,7 +138,7 @@ export async function execute(work: Work, pace: Pace, context: OperationContext)
             report: () => {},
           });
         }
-        compared = await verify(context, log, { since: range.from, deadlineSeconds: pace.deadline });
+        compared = await verify(context, log, { range, deadlineSeconds: pace.deadline });
       },
     });
     return reportOf(run.runId, end, strays, compared);
@@ -147,11 +147,14 @@ export async function execute(work: Work, pace: Pace, context: OperationContext)
   }
 }
 
+/** Rows of the range in Postgres and in each sink. What is not limited to a range is compared whole, sums and boards included. */
 async function verify(
   { config }: OperationContext,
   log: KafkaClient,
-  options: { readonly since: Date | null; readonly deadlineSeconds: number },
+  { range, deadlineSeconds }: { readonly range: RowRange; readonly deadlineSeconds: number },
 ): Promise<ReconcileReport> {
+  const { from, to, groups, ids } = range;
+  const limited = to !== null || groups.length > 0 || ids.length > 0;
   return await reconcile({
     postgresUrl: config.SLUICE_POSTGRES_URL,
     clickHouse: clickHouseConfig(config),
@@ -159,7 +162,9 @@ async function verify(
     log,
     schemas: new RegistryClient({ url: config.SLUICE_REGISTRY_URL }),
     rules: async () => await liveRules(log),
-    ...options,
+    since: from,
+    scope: limited ? { until: to, contents: groups, ids } : undefined,
+    deadlineSeconds,
   });
 }
 

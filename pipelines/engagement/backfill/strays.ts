@@ -146,7 +146,7 @@ class Strays {
     const envelopes = await OperatorEnvelopes.open(schemas);
     const partitions = Array.from({ length: await log.partitions(CDC_EVENTS) }, (_, partition) => partition);
     // Before the snapshot: what is behind is newer than it, or known to it and true as well.
-    const scannedTo = await log.offsets(CDC_EVENTS, partitions, 'highWatermark');
+    const scannedTo = await log.offsets(CDC_EVENTS, partitions, 'lastStable');
     const exporting = { url, applicationName: 'sluice-backfill', createTimeoutMs: 120_000 };
     const records = await withExportedSnapshot(exporting, async ({ lsn, snapshotName }) => {
       const work = async (sql: Sql) => {
@@ -193,9 +193,10 @@ class Strays {
     });
   }
 
+  /** Until it has read what was written: to the high watermark, since an open transaction of capture may stand in front of our records. */
   async #untilEnrichRead(partitions: readonly number[]): Promise<void> {
     const { log } = this.#options;
-    const ends = await log.offsets(CDC_EVENTS, partitions, 'lastStable');
+    const ends = await log.offsets(CDC_EVENTS, partitions, 'highWatermark');
     await this.#until(partitions, async (partition) => {
       const committed = await log.committed(STAGE, CDC_EVENTS, partition);
       return (committed?.offset ?? 0n) >= (ends.get(partition) ?? 0n);
@@ -237,7 +238,7 @@ function rowOf(event: EngagementEvent): OperatorRow {
     user_id: event.user_id,
     event_type: event.event_type,
     event_ts: showMicros(BigInt(event.event_ts)),
-    duration_ms: event.duration_ms,
+    duration_ms: event.duration_ms ?? event.duration_ms_wide,
     device: event.device,
   };
 }

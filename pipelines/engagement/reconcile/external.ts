@@ -13,6 +13,7 @@ import { CHANGES, EVENTS_V1 } from '../topics.ts';
 import { type Row, rowText, textHash } from './row.ts';
 import { RowTable } from './row-table.ts';
 import type { RowStore } from './rows.ts';
+import { isInScope, type RowScope } from './scope.ts';
 import { RANGE_ROWS, type RangeSum } from './source.ts';
 import { type Deadline, until } from './wait.ts';
 
@@ -71,6 +72,7 @@ export interface ExternalOptions {
   readonly schemas: SchemaSource;
   readonly partitions: number;
   readonly since: Date | null;
+  readonly scope: RowScope;
   readonly deadline: Deadline;
 }
 
@@ -117,7 +119,7 @@ export class ExternalTopic implements RowStore {
         if (key === null) return;
         const name = textHash(key.subarray(FRAME_BYTES).toString('latin1'));
         const event = value === null ? null : this.#values.decode(value);
-        if (event === null || event.event_ts < this.#sinceMicros) table.remove(name);
+        if (event === null || !this.#isCompared(event)) table.remove(name);
         else table.put(name, event.event_id, textHash(rowText(eventRow(event))));
       });
       for (const [id, hash] of table.live()) this.#hashes.add(id, hash);
@@ -148,7 +150,7 @@ export class ExternalTopic implements RowStore {
         if (key === null || !wanted.has(this.#keys.decode(key).event_id)) return;
         const name = key.subarray(FRAME_BYTES).toString('latin1');
         const event = value === null ? null : this.#values.decode(value);
-        if (event === null || event.event_ts < this.#sinceMicros) rows.delete(name);
+        if (event === null || !this.#isCompared(event)) rows.delete(name);
         else rows.set(name, eventRow(event));
       });
     }
@@ -159,6 +161,10 @@ export class ExternalTopic implements RowStore {
   /** What was read does not change, and the log was waited for. */
   async settle(): Promise<boolean> {
     return false;
+  }
+
+  #isCompared(event: EngagementEvent): boolean {
+    return event.event_ts >= this.#sinceMicros && isInScope(this.#options.scope, event);
   }
 
   async #each(partition: number, each: (record: LogRecord) => void): Promise<void> {

@@ -14,8 +14,7 @@ import { type DeadLetters, NO_LETTERS, readDeadLetters } from './dead-letters.ts
 import { ExternalTopic } from './external.ts';
 import { ROLLUPS, type Rollup } from './period.ts';
 import { confirmed, Findings, type ReconcileReport, type SinkReport, unknownSink, verdictOf } from './report.ts';
-import { type CellDifference, compareRollup } from './rollups.ts';
-import { compareRows, type ExplainedRow, type RowDifference, type RowStore } from './rows.ts';
+import { ALL_ROWS, type RowScope } from './scope.ts';
 import { type RangeSum, type Source, withSource } from './source.ts';
 import { Deadline, Settling, untilWarehousePassed, untilWarehouseWrote } from './wait.ts';
 import { type Progress, Warehouse } from './warehouse.ts';
@@ -37,6 +36,8 @@ export interface ReconcileOptions {
   readonly windows?: readonly BoardWindow[];
   /** Leaves out rows with an earlier event_ts, and periods that begin earlier. Boards are compared whole. */
   readonly since?: Date | null;
+  /** Compares only the rows that are also within this: neither rollups nor boards. */
+  readonly scope?: RowScope;
   /** How long to wait for a sink. 120 s. */
   readonly deadlineSeconds?: number;
   /** Dead-lettered rows count as differences. */
@@ -109,12 +110,13 @@ async function attemptOnce(options: ReconcileOptions, last: boolean): Promise<At
     const asked = {
       url: options.postgresUrl,
       since: options.since ?? null,
+      scope: options.scope ?? ALL_ROWS,
       snapshotTimeoutMs: deadlineSeconds * 1_000,
     };
     return await withSource(asked, async (source) => {
       const { position } = source;
       const pipeline = options.pipeline ?? CLICKHOUSE_SINK;
-      const warehouse = new Warehouse(client, { pipeline, topic: CHANGES, position, since: options.since ?? null });
+      const warehouse = new Warehouse(client, { pipeline, topic: CHANGES, position, ...asked });
       await options.probe?.('snapshot');
       const run = new Run({ options, source, warehouse, reader, deadlineSeconds });
       const sinks = await run.sinks();
@@ -189,6 +191,7 @@ class Run {
     await options.probe?.('rows');
     await this.#step('external', this.#externalRows, async (findings) => await this.#external(findings));
     await options.probe?.('external');
+    if (options.scope !== undefined) return this.#sinks;
     for (const [rollup, found] of this.#cells) {
       await this.#step(`clickhouse.${rollup.name}`, found, async (findings) => {
         const { source, warehouse } = this.#parts;
@@ -238,6 +241,7 @@ class Run {
       schemas: options.schemas,
       partitions: this.#partitions,
       since: options.since ?? null,
+      scope: options.scope ?? ALL_ROWS,
       deadline,
     });
     await topic.read();

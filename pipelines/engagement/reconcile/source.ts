@@ -6,6 +6,7 @@ import { measureSql, type Sums } from './measures.ts';
 import { periodSql, type Rollup } from './period.ts';
 import type { SourcePosition } from './report.ts';
 import { type Row, type RowAnswer, toRow, wrapped } from './row.ts';
+import { postgresScope, postgresScopeValues, type RowScope } from './scope.ts';
 
 /** Rows whose ids agree in `id / RANGE_ROWS` are one bucket. */
 export const RANGE_ROWS = 16_384n;
@@ -54,19 +55,21 @@ export class Source {
   readonly #sql: Sql;
   /** Condition on `e` and its first parameter: rows before it are left out. */
   readonly #since: Date | null;
+  readonly #scope: RowScope;
 
-  constructor(sql: Sql, position: SourcePosition, since: Date | null) {
+  constructor(sql: Sql, position: SourcePosition, only: { readonly since: Date | null; readonly scope: RowScope }) {
     this.#sql = sql;
     this.position = position;
-    this.#since = since;
+    this.#since = only.since;
+    this.#scope = only.scope;
   }
 
   /** Number of rows and sum of hashes for each range of ids. One pass over the table. */
   async rangeSums(): Promise<Map<bigint, RangeSum>> {
     const { rows } = await this.#sql.query<{ bucket: bigint; n: bigint; sum: string }>(
       `SELECT id / ${RANGE_ROWS} AS bucket, count(*) AS n, sum(${hashed(ROW_TEXT)})::text AS sum
-       FROM (${eventsSql('e.event_ts >= $1')}) r GROUP BY 1`,
-      [this.#from()],
+       FROM (${eventsSql(`e.event_ts >= $1 AND ${postgresScope(2)}`)}) r GROUP BY 1`,
+      [this.#from(), ...postgresScopeValues(this.#scope)],
     );
     return new Map(rows.map(({ bucket, n, sum }) => [bucket, { rows: Number(n), sum: wrapped(sum) }]));
   }
@@ -75,8 +78,8 @@ export class Source {
   async rowHashes(ranges: readonly bigint[]): Promise<Map<bigint, bigint>> {
     const { rows } = await this.#sql.query<{ id: bigint; hash: bigint }>(
       `SELECT r.id, ${hashed(ROW_TEXT)} AS hash FROM unnest($2::bigint[]) AS bucket, LATERAL (
-         ${eventsSql(`e.event_ts >= $1 AND e.id >= bucket * ${RANGE_ROWS} AND e.id < (bucket + 1) * ${RANGE_ROWS}`)}) r`,
-      [this.#from(), ranges],
+         ${eventsSql(`e.event_ts >= $1 AND e.id >= bucket * ${RANGE_ROWS} AND e.id < (bucket + 1) * ${RANGE_ROWS} AND ${postgresScope(3)}`)}) r`,
+      [this.#from(), ranges, ...postgresScopeValues(this.#scope)],
     );
     return new Map(rows.map(({ id, hash }) => [id, wrapped(hash)]));
   }
@@ -84,8 +87,8 @@ export class Source {
   async rows(ids: readonly bigint[]): Promise<Map<bigint, Row>> {
     const { rows } = await this.#sql.query<RowAnswer>(
       `SELECT id::text, content_id::text, user_id::text, event_type, us::text, duration_ms, device, slug, title, content_type,
-         length_seconds, pct::text FROM (${eventsSql('e.event_ts >= $1 AND e.id = ANY($2::bigint[])')}) r`,
-      [this.#from(), ids],
+         length_seconds, pct::text FROM (${eventsSql(`e.event_ts >= $1 AND e.id = ANY($2::bigint[]) AND ${postgresScope(3)}`)}) r`,
+      [this.#from(), ids, ...postgresScopeValues(this.#scope)],
     );
     return new Map(rows.map((answer) => [BigInt(answer.id), toRow(answer)]));
   }
@@ -183,6 +186,8 @@ export interface SourceOptions {
   /** A role that may create a replication slot. */
   readonly url: string;
   readonly since: Date | null;
+  /** Further limits of the rows; sums of periods and contents know none. */
+  readonly scope: RowScope;
   /** For the snapshot: it waits for every transaction that is writing. */
   readonly snapshotTimeoutMs: number;
 }
@@ -192,7 +197,7 @@ export interface SourceOptions {
  * begins; the transaction that imported the snapshot keeps it. Throws as `withExportedSnapshot` and `postgresError`.
  */
 export async function withSource<T>(options: SourceOptions, work: (source: Source) => Promise<T>): Promise<T> {
-  const { url, since } = options;
+  const { url } = options;
   const applicationName = 'sluice-reconcile';
   const pool = new PostgresPool({ url, applicationName, maxConnections: 1, statementTimeoutMs: STATEMENT_TIMEOUT_MS });
   try {
@@ -202,7 +207,7 @@ export async function withSource<T>(options: SourceOptions, work: (source: Sourc
       const imported = Promise.withResolvers<void>();
       running = pool.transaction(
         async (sql) => {
-          const source = new Source(sql, await positionOf(sql, lsn), since);
+          const source = new Source(sql, await positionOf(sql, lsn), options);
           imported.resolve();
           return await work(source);
         },

@@ -9,6 +9,7 @@ import { MEASURES, measureSql, type Sums } from './measures.ts';
 import { periodSql, type Rollup } from './period.ts';
 import type { SourcePosition } from './report.ts';
 import { type Row, type RowAnswer, toRow, wrapped } from './row.ts';
+import { clickHouseScope, clickHouseScopeParams, type RowScope } from './scope.ts';
 import { type Cell, type CellAnswer, cellKey, cellMap, nameText, RANGE_ROWS, type RangeSum } from './source.ts';
 
 /** How far the sink has written a partition of `engagement.changes`. */
@@ -26,6 +27,7 @@ export interface TouchedRow {
 }
 
 const US = 'toUnixTimestamp64Micro(event_ts)';
+const IN_SCOPE = clickHouseScope(US);
 const sized = (column: string) => `concat(toString(length(${column})), ':', ${column})`;
 
 /** `rowText` of row.ts. */
@@ -65,16 +67,18 @@ export class Warehouse {
       readonly topic: string;
       readonly position: SourcePosition;
       readonly since: Date | null;
+      readonly scope: RowScope;
     },
   ) {
     this.#client = client;
     this.#pipeline = options.pipeline;
     this.#topic = options.topic;
-    const { position, since } = options;
+    const { position, since, scope } = options;
     this.#params = {
       // Only whole periods can be compared.
       first: since === null ? 0 : Math.ceil(since.getTime() / 1_000),
       since: since === null ? '0' : String(BigInt(since.getTime()) * 1_000n),
+      ...clickHouseScopeParams(scope),
       horizon: String(position.timeMs - HORIZON_MS),
       xmax: String(position.xmax & LOW_32),
       in_progress: position.inProgress.map((xid) => Number(xid & LOW_32)),
@@ -104,7 +108,7 @@ export class Warehouse {
     const rows = await this.#select<{ bucket: string; n: string; sum: string }>(
       'sum up the rows',
       `SELECT intDiv(event_id, ${RANGE_ROWS}) AS bucket, count() AS n, sum(${hashed(ROW_TEXT)}) AS sum
-       FROM engagement_events WHERE ${US} >= {since:Int64} GROUP BY bucket ${SETTINGS}`,
+       FROM engagement_events WHERE ${IN_SCOPE} GROUP BY bucket ${SETTINGS}`,
     );
     return new Map(rows.map(({ bucket, n, sum }) => [BigInt(bucket), { rows: Number(n), sum: wrapped(sum) }]));
   }
@@ -114,7 +118,7 @@ export class Warehouse {
     const rows = await this.#select<{ id: string; hash: string }>(
       'read rows',
       `SELECT event_id AS id, sum(${hashed(ROW_TEXT)}) AS hash FROM engagement_events
-       WHERE ${US} >= {since:Int64} AND intDiv(event_id, ${RANGE_ROWS}) IN ({ranges:Array(Int64)}) GROUP BY id ${SETTINGS}`,
+       WHERE ${IN_SCOPE} AND intDiv(event_id, ${RANGE_ROWS}) IN ({ranges:Array(Int64)}) GROUP BY id ${SETTINGS}`,
       { ranges },
     );
     return new Map(rows.map(({ id, hash }) => [BigInt(id), wrapped(hash)]));
@@ -137,7 +141,7 @@ export class Warehouse {
     const inRanges = `intDiv(event_id, ${RANGE_ROWS}) IN ({ranges:Array(Int64)})`;
     const rows = await this.#select<{ id: string; as_of: string; since: readonly string[] }>(
       'roll rows back',
-      `SELECT event_id AS id, sum(if(${INVISIBLE} OR ${US} < {since:Int64}, 0, sign * toInt64(${hashed(ROW_TEXT)}))) AS as_of,
+      `SELECT event_id AS id, sum(if(${INVISIBLE} OR NOT ${IN_SCOPE}, 0, sign * toInt64(${hashed(ROW_TEXT)}))) AS as_of,
          arrayMap(h -> toString(h), groupUniqArrayIf(${hashed(ROW_TEXT)}, sign > 0 AND ${INVISIBLE})) AS since
        FROM engagement_changes WHERE ${inRanges}
          AND event_id IN (SELECT event_id FROM engagement_changes WHERE ${inRanges} AND ${INVISIBLE})

@@ -4,6 +4,7 @@ import type { ClickHouseClient } from '@clickhouse/client';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { clickHouseClient } from '../../../connectors/clickhouse/client.ts';
 import type { SourcePosition } from '../../../pipelines/engagement/reconcile/report.ts';
+import { ALL_ROWS } from '../../../pipelines/engagement/reconcile/scope.ts';
 import { Warehouse } from '../../../pipelines/engagement/reconcile/warehouse.ts';
 import { startClickHouse, type TestClickHouse } from '../../support/clickhouse.ts';
 import { type EngagementDatabase, engagementDatabase } from '../../support/engagement-figures.ts';
@@ -43,7 +44,7 @@ async function write(xids: readonly bigint[], committedMs = NOW): Promise<void> 
 /** Ids of the events that the snapshot does not see. */
 async function invisible(position: Pick<SourcePosition, 'xmax' | 'inProgress'>): Promise<readonly bigint[]> {
   const at = { lsn: 1n, timeMs: NOW, ...position };
-  const warehouse = new Warehouse(client, { pipeline: 'p', topic: 't', position: at, since: null });
+  const warehouse = new Warehouse(client, { pipeline: 'p', topic: 't', position: at, since: null, scope: ALL_ROWS });
   return [...(await warehouse.touchedRows([0n])).keys()].sort((a, b) => (a < b ? -1 : 1));
 }
 
