@@ -21,6 +21,7 @@ import { Ledger, type Run } from '../../pipelines/operations/backfill/ledger.ts'
 import { planSteps, type Step } from '../../pipelines/operations/backfill/pieces.ts';
 import { rowsPlanned } from '../../pipelines/operations/backfill/progress.ts';
 import { pieceRows } from '../../pipelines/operations/backfill/reading.ts';
+import { Renewed } from '../../pipelines/operations/backfill/renewed.ts';
 import { runBackfill } from '../../pipelines/operations/backfill/run.ts';
 import type { OperationContext, Plan, Report } from '../support/operation.ts';
 import { type Pace, type Request, rangeOf } from './request.ts';
@@ -104,7 +105,8 @@ export async function checkCapture(config: Config): Promise<void> {
 export async function execute(work: Work, pace: Pace, context: OperationContext): Promise<Report> {
   const { config, signal, progress } = context;
   const kafka = kafkaOptions(config, 'sluice-backfill');
-  const log = new KafkaClient(kafka);
+  const connect = () => new KafkaClient(kafka);
+  const live = new Renewed(connect);
   const schemas = new RegistryClient({ url: config.SLUICE_REGISTRY_URL });
   let strays: StraysFound | null = null;
   let compared: ReconcileReport | null = null;
@@ -113,37 +115,36 @@ export async function execute(work: Work, pace: Pace, context: OperationContext)
     const run = work.kind === 'left' ? work.run : { runId: context.runId, request: work.request, steps: work.steps };
     const end = await runBackfill({
       postgresUrl: config.SLUICE_POSTGRES_URL,
-      log,
+      connect,
       schemas,
       clock: sourceClock(schemas),
       run,
       rowsPerSecond: pace.rate,
       maxLag: pace.maxLag,
-      liveLag: async () => await liveLag(log),
+      liveLag: async () => await live.use(liveLag),
       signal,
       report: (at, note) => progress.update(at.rowsRead, Math.max(rowsPlanned(at), at.rowsRead), note),
+      // With a client of its own: the run may have outlived the broker.
       finish: async (runId) => {
-        const range = rangeOf(work.request);
-        if (work.request.table === 'engagement_events') {
-          const { SLUICE_POSTGRES_URL: postgresUrl } = config;
-          strays = await correctStrays({
-            postgresUrl,
-            kafka,
-            log,
-            schemas,
-            runId,
-            range,
-            condition,
-            signal,
-            report: () => {},
-          });
+        const log = connect();
+        try {
+          const range = rangeOf(work.request);
+          if (work.request.table === 'engagement_events') {
+            const { SLUICE_POSTGRES_URL: postgresUrl } = config;
+            const servers = { postgresUrl, kafka, log, schemas };
+            const report = (looked: number) =>
+              progress.update(looked, null, 'looking for rows that Postgres has no more');
+            strays = await correctStrays({ ...servers, runId, range, condition, signal, report });
+          }
+          compared = await verify(context, log, { range, deadlineSeconds: pace.deadline });
+        } finally {
+          await log.close();
         }
-        compared = await verify(context, log, { range, deadlineSeconds: pace.deadline });
       },
     });
     return reportOf(run.runId, end, strays, compared);
   } finally {
-    await log.close();
+    await live.close();
   }
 }
 

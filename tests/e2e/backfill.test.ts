@@ -127,6 +127,7 @@ it('brings what was inserted, changed and deleted while the slot was gone', asyn
   });
   expect((await pipeline.reconcile()).report.result).toBe('different');
   const { code, result } = await backfill(...ALL, '--rate', '20000');
+  expect(result.compared.result, JSON.stringify(result.compared)).toBe('equal');
   // 250 deleted; the moved ones, which have another key now.
   const moved = await pool.query<{ n: bigint }>(
     'SELECT count(*) AS n FROM engagement_events WHERE id % 100 = 2 AND content_id = $1 AND id <= 10000',
@@ -265,5 +266,5 @@ async function untilRead(rows: number): Promise<void> {
     );
     return found.rows[0]?.n ?? 0;
   };
-  await expect.poll(read, { timeout: 120_000, interval: 200 }).toBeGreaterThanOrEqual(rows);
+  await expect.poll(read, { timeout: 240_000, interval: 200 }).toBeGreaterThanOrEqual(rows);
 }

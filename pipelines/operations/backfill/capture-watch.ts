@@ -5,6 +5,7 @@ import type { FramedDecoder, SchemaSource } from '../../../engine/avro/framed-de
 import type { LogClient, LogReader, LogRecord } from '../../../engine/log.ts';
 import { readToEnd } from '../../../engine/restore.ts';
 import type { ClockReading } from '../../../engine/source-clock.ts';
+import { Renewed } from './renewed.ts';
 
 export interface ClockTopic {
   readonly topic: string;
@@ -19,33 +20,35 @@ export interface Seen {
 }
 
 export class CaptureWatch {
-  readonly #client: LogClient;
+  readonly #kafka: Renewed<Connected>;
   readonly #clock: ClockTopic;
   readonly #decoder: FramedDecoder<SnapshotNotice | null>;
-  readonly #reader: LogReader;
   #noticesFrom: bigint;
   #beatsFrom: bigint | null = null;
 
   constructor(options: {
-    readonly client: LogClient;
+    readonly connect: () => LogClient;
     readonly schemas: SchemaSource;
     readonly clock: ClockTopic;
     /** Offset of the first notification that may matter. */
     readonly noticesFrom: bigint;
   }) {
-    this.#client = options.client;
+    this.#kafka = new Renewed(() => connected(options.connect()));
     this.#clock = options.clock;
     this.#decoder = snapshotNoticeDecoder(options.schemas);
-    this.#reader = options.client.reader({ minBytes: 1, maxWaitMs: 50, maxBufferedBytes: 4 << 20 });
     this.#noticesFrom = options.noticesFrom;
   }
 
   /** Reads what there is. A look that fails has lost nothing: the next one reads it. */
   async look(): Promise<Seen> {
+    return await this.#kafka.use(async (kafka) => await this.#lookAt(kafka));
+  }
+
+  async #lookAt({ client, reader }: Connected): Promise<Seen> {
     const beats: ClockReading[] = [];
-    const end = await endOf(this.#client, this.#clock.topic);
+    const end = await endOf(client, this.#clock.topic);
     this.#beatsFrom ??= end;
-    await this.#read(this.#clock.topic, { from: this.#beatsFrom, end }, async (records) => {
+    await readAll(reader, this.#clock.topic, { from: this.#beatsFrom, end }, async (records) => {
       await this.#clock.prepare(records);
       for (const record of records) {
         const beat = this.#clock.decode(record);
@@ -53,8 +56,8 @@ export class CaptureWatch {
       }
     });
     const notices: SnapshotNotice[] = [];
-    const noticesEnd = await endOf(this.#client, NOTIFICATION_TOPIC);
-    await this.#read(NOTIFICATION_TOPIC, { from: this.#noticesFrom, end: noticesEnd }, async (records) => {
+    const noticesEnd = await endOf(client, NOTIFICATION_TOPIC);
+    await readAll(reader, NOTIFICATION_TOPIC, { from: this.#noticesFrom, end: noticesEnd }, async (records) => {
       const values = records.flatMap(({ value }) => (value === null ? [] : [value]));
       await this.#decoder.prepare(values);
       for (const value of values) {
@@ -69,16 +72,35 @@ export class CaptureWatch {
   }
 
   async close(): Promise<void> {
-    await this.#reader.close();
+    await this.#kafka.close();
   }
+}
 
-  async #read(
-    topic: string,
-    range: { readonly from: bigint; readonly end: bigint },
-    each: (records: readonly LogRecord[]) => Promise<void>,
-  ): Promise<void> {
-    await readToEnd(this.#reader, { topic, partition: 0, ...range }, async ({ records }) => await each(records));
-  }
+interface Connected {
+  readonly client: LogClient;
+  readonly reader: LogReader;
+  close(): Promise<void>;
+}
+
+function connected(client: LogClient): Connected {
+  const reader = client.reader({ minBytes: 1, maxWaitMs: 50, maxBufferedBytes: 4 << 20 });
+  return {
+    client,
+    reader,
+    close: async () => {
+      await reader.close();
+      await client.close();
+    },
+  };
+}
+
+async function readAll(
+  reader: LogReader,
+  topic: string,
+  range: { readonly from: bigint; readonly end: bigint },
+  each: (records: readonly LogRecord[]) => Promise<void>,
+): Promise<void> {
+  await readToEnd(reader, { topic, partition: 0, ...range }, async ({ records }) => await each(records));
 }
 
 /** The end of a topic of one partition. */

@@ -16,7 +16,7 @@ const LOCK_KEY = 7_310_579_661_004n;
 
 export interface BackfillServers {
   readonly postgresUrl: string;
-  readonly log: LogClient;
+  readonly connect: () => LogClient;
   readonly schemas: SchemaSource;
   readonly clock: ClockTopic;
 }
@@ -31,7 +31,7 @@ export type BackfillOptions = BackfillServers &
 
 /** Does the run. Throws BACKFILL_DRIVEN (fatal) when another process does, else as `Reading`. */
 export async function runBackfill(options: BackfillOptions): Promise<ReadingEnd> {
-  const { postgresUrl: url, log, schemas, clock, run } = options;
+  const { postgresUrl: url, connect, schemas, clock, run } = options;
   const applicationName = 'sluice-backfill';
   const lock = await trySessionLock({ url, applicationName }, LOCK_KEY);
   if (lock === null) {
@@ -45,11 +45,11 @@ export async function runBackfill(options: BackfillOptions): Promise<ReadingEnd>
   let watch: CaptureWatch | null = null;
   try {
     if ('steps' in run) {
-      const noticesFrom = await endOf(log, NOTIFICATION_TOPIC);
+      const noticesFrom = await noticesEnd(connect());
       await ledger.begin({ runId: run.runId, request: run.request, progress: planned(run.steps), noticesFrom });
     }
     const taken = await ledger.takeOver(run.runId);
-    watch = new CaptureWatch({ client: log, schemas, clock, noticesFrom: taken.noticesFrom });
+    watch = new CaptureWatch({ connect, schemas, clock, noticesFrom: taken.noticesFrom });
     const reading = new Reading(taken, { ...options, pool, ledger, watch });
     const end = await reading.read();
     if (end !== 'read') return end;
@@ -60,6 +60,14 @@ export async function runBackfill(options: BackfillOptions): Promise<ReadingEnd>
     await watch?.close();
     await pool.close();
     await lock.release();
+  }
+}
+
+async function noticesEnd(log: LogClient): Promise<bigint> {
+  try {
+    return await endOf(log, NOTIFICATION_TOPIC);
+  } finally {
+    await log.close();
   }
 }
 
