@@ -42,9 +42,20 @@ export interface Heartbeat {
 const sourceShape = record({
   tsMs: { from: 'ts_ms', read: 'number' },
   lsn: { from: 'lsn', read: nullable('bigint'), fallback: null },
+  sequence: { from: 'sequence', read: nullable('stringSpan'), fallback: null },
   xid: { from: 'txId', read: nullable('bigint'), fallback: null },
   snapshot: { from: 'snapshot', read: nullable('interned'), fallback: null },
 });
+
+/**
+ * Where in the WAL a change stands. A row that an incremental snapshot read has no `lsn`, but the sequence `["<last commit>","<position>"]` says
+ * where capture was when it was read: behind all that it has streamed, so a version that was read is not taken for an older one.
+ */
+export function positionOf({ lsn, sequence }: Projected<typeof sourceShape>, bytes: Buffer): bigint | null {
+  if (lsn !== null || sequence === null) return lsn;
+  const position = /"(\d+)"\]$/.exec(bytes.toString('latin1', sequence.start, sequence.end))?.[1];
+  return position === undefined ? null : BigInt(position);
+}
 
 /** The shape of an envelope of these rows. */
 export function envelope<const R extends Shape>(row: R) {
@@ -92,7 +103,7 @@ export function rowChangeDecoder<const R extends RecordShape>(
         op,
         before: op === 'd' ? readBefore(bytes, before.start, before.end) : null,
         after,
-        lsn: source.lsn,
+        lsn: positionOf(source, bytes),
         xid: op === 'r' || source.xid === null ? 0n : source.xid,
         commitTsMs: source.tsMs,
         snapshot: source.snapshot ?? 'false',

@@ -3,7 +3,7 @@ import { compileReader } from '../../../engine/avro/compile-reader.ts';
 import { type BodyReader, FramedDecoder, type SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import { nullable, type Projected, record } from '../../../engine/avro/projection.ts';
 import type { SchemaNode } from '../../../engine/avro/resolve.ts';
-import { beforeOf, changeOp, envelope, type RowChange, rowChangeDecoder } from '../../capture/envelope.ts';
+import { beforeOf, changeOp, envelope, positionOf, type RowChange, rowChangeDecoder } from '../../capture/envelope.ts';
 import { carriedColumns } from './extra.ts';
 
 const eventRow = record({
@@ -76,7 +76,7 @@ export function engagementChangeDecoder(
         before: op === 'd' || all ? readBefore(bytes, before.start, before.end) : null,
         after,
         extra: carried === null || after === null ? null : carried.text(after, bytes),
-        lsn: source.lsn,
+        lsn: positionOf(source, bytes),
         xid: op === 'r' || source.xid === null ? 0n : source.xid,
         commitTsMs: source.tsMs,
         snapshot: source.snapshot ?? 'false',

@@ -14,6 +14,8 @@ import { type DeadLetters, NO_LETTERS, readDeadLetters } from './dead-letters.ts
 import { ExternalTopic } from './external.ts';
 import { ROLLUPS, type Rollup } from './period.ts';
 import { confirmed, Findings, type ReconcileReport, type SinkReport, unknownSink, verdictOf } from './report.ts';
+import { type CellDifference, compareRollup } from './rollups.ts';
+import { compareRows, type ExplainedRow, type RowDifference, type RowStore } from './rows.ts';
 import { ALL_ROWS, type RowScope } from './scope.ts';
 import { type RangeSum, type Source, withSource } from './source.ts';
 import { Deadline, Settling, untilWarehousePassed, untilWarehouseWrote } from './wait.ts';
