@@ -2,6 +2,7 @@
 import { Cluster, Redis } from 'ioredis';
 import { SluiceError } from '../../engine/errors.ts';
 import { redisError } from './errors.ts';
+import { LATEST } from './latest-script.ts';
 import { ACQUIRE, FORGET, REBUILD, REFRESH, TOP, WRITE } from './scripts.ts';
 
 export interface RedisClientOptions {
@@ -23,11 +24,14 @@ export interface BoardScripts {
   sluiceRefresh(...args: ScriptArgument[]): Promise<unknown>;
   sluiceTop(...args: ScriptArgument[]): Promise<unknown>;
   sluiceForget(...args: ScriptArgument[]): Promise<unknown>;
+  sluiceLatest(...args: ScriptArgument[]): Promise<unknown>;
 }
 
 export interface RedisClient {
   readonly scripts: BoardScripts;
   connect(): Promise<void>;
+  /** The fields of hashes, in the order of the keys; none of one that is not there. */
+  hashes(keys: readonly string[]): Promise<readonly Readonly<Record<string, string>>[]>;
   /** The INFO of one node. */
   info(section: string): Promise<string>;
   close(): Promise<void>;
@@ -40,6 +44,7 @@ const scripts = {
   sluiceRefresh: { lua: REFRESH, numberOfKeys: 3 },
   sluiceTop: { lua: TOP, numberOfKeys: 2, readOnly: true },
   sluiceForget: { lua: FORGET, numberOfKeys: 1 },
+  sluiceLatest: { lua: LATEST, numberOfKeys: 4 },
 };
 
 /** How often a call waits for a new connection before it fails. */
@@ -99,6 +104,13 @@ function wrap(client: Redis | Cluster): RedisClient {
         // A refused login or connection is told by an event; the call itself only says that the connection was closed.
         const told = redisError(lastError ?? error, 'connecting');
         throw told.code === 'REDIS_UNKNOWN' ? redisError(error, 'connecting') : told;
+      }
+    },
+    async hashes(keys) {
+      try {
+        return await Promise.all(keys.map((key) => client.hgetall(key)));
+      } catch (error) {
+        throw redisError(error, `reading ${keys[0]}`);
       }
     },
     async info(section) {

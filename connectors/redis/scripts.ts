@@ -7,7 +7,7 @@
  * chunks of a batch from putting an old value over a new one.
  */
 
-const PRELUDE = `
+export const PRELUDE = `
 local asof, owners, shadow_asof = KEYS[1], KEYS[2], KEYS[3]
 local base = string.sub(asof, 1, -6)
 local shadow = base .. ':rebuild'
@@ -61,6 +61,24 @@ elseif current(gathered) and fresh(shadow_asof) then
   return gathered.offset
 end
 return -1
+`;
+
+/** Why a batch may not be written beside a fence: stale or lost; nil when it may. */
+export const ADMIT = `
+local function refusal(fence, from, to, expected)
+  -- Nothing written before is right only at the very beginning, or when this writer never saw anything here.
+  if not fence and (expected or from > 0) then return 'lost' end
+  if current(fence) then
+    if fence.offset > to then return 'stale' end
+    if expected and fence.offset < expected then return 'lost' end
+  end
+  -- Somebody else has asked for the position since: this writer must ask again before it goes on.
+  if redis.call('HGET', owners, p) ~= token then
+    if current(fence) and fence.offset >= to then return 'stale' end
+    return 'lost'
+  end
+  return nil
+end
 `;
 
 /** Puts entries and removals under a prefix. Expects the fields of the layout below from ARGV[at] on. */
@@ -225,7 +243,7 @@ end
  * of each the member, a score per board, a value per field (byte 0 for none).
  * Returns written, stale or lost.
  */
-export const WRITE = `${PRELUDE}${APPLY}${PROMOTE}
+export const WRITE = `${PRELUDE}${ADMIT}${APPLY}${PROMOTE}
 local from, to, expected, final, partitions = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], ARGV[10]
 local live, gathered = fence_of(asof, p), fence_of(shadow_asof, p)
 local prefix, key, fence = base, asof, live
@@ -234,17 +252,8 @@ if not current(live) and gathered then
   if gathered.generation > generation then return 'stale' end
   if current(gathered) then prefix, key, fence = shadow, shadow_asof, gathered end
 end
--- Nothing written before is right only at the very beginning, or when this writer never saw anything here.
-if not fence and (expected or from > 0) then return 'lost' end
-if current(fence) then
-  if fence.offset > to then return 'stale' end
-  if expected and fence.offset < expected then return 'lost' end
-end
--- Somebody else has asked for the position since: this writer must ask again before it goes on.
-if redis.call('HGET', owners, p) ~= token then
-  if current(fence) and fence.offset >= to then return 'stale' end
-  return 'lost'
-end
+local refused = refusal(fence, from, to, expected)
+if refused then return refused end
 local pairs_of_stamp, at = take(11)
 apply(prefix, at)
 if final == '1' then

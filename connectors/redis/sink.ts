@@ -14,6 +14,7 @@ import { SluiceError } from '../../engine/errors.ts';
 import type { Sink, SinkBatch, SinkPosition, SinkRecord, TopicPartition } from '../../engine/sink.ts';
 import { type RedisClient, type RedisClientOptions, redisClient, type ScriptArgument } from './client.ts';
 import { redisError } from './errors.ts';
+import { refuseEviction } from './eviction.ts';
 import { scriptKeys } from './keys.ts';
 import { foldOperations, type LeaderboardSpec, type MapRecord, scriptPieces } from './operations.ts';
 
@@ -66,14 +67,7 @@ class RedisSink<T> implements Sink<T> {
 
   async connect(): Promise<void> {
     await this.#client.connect();
-    const memory = await this.#client.info('memory');
-    const limit = /^maxmemory:(\d+)/m.exec(memory)?.[1] ?? '0';
-    const policy = /^maxmemory_policy:(\S+)/m.exec(memory)?.[1] ?? 'noeviction';
-    if (limit === '0' || policy === 'noeviction') return;
-    throw new SluiceError(
-      `Redis may evict keys (maxmemory-policy ${policy}): a board could lose places without notice. Set it to noeviction`,
-      { code: 'REDIS_EVICTS', action: 'fatal' },
-    );
+    await refuseEviction(this.#client);
   }
 
   async position(at: TopicPartition & { readonly generation: number }): Promise<SinkPosition> {
