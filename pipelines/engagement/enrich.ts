@@ -19,8 +19,8 @@ import type { Emit, StageProcessor, ViewStage } from '../../engine/stage.ts';
 import type { VersionedRows } from '../../engine/versioned-table.ts';
 import type { ViewStore } from '../../engine/view-store.ts';
 import type { ChangeKind } from '../../schemas/engagement/change.ts';
-import type { OperatorGuard } from '../operations/operator-guard.ts';
-import { type OperatorRecord, operatorRecord } from '../operations/operator-record.ts';
+import { isSuperseded, type OperatorGuard } from '../operations/operator-guard.ts';
+import { operatorRecord } from '../operations/operator-record.ts';
 import type { EngagementChange, RawEvent } from './codec/cdc.ts';
 import { type ChangeParts, encodeChange } from './codec/change.ts';
 import {
@@ -129,7 +129,7 @@ class Enrich implements StageProcessor {
   process(record: LogRecord): void {
     if (record.value === null) return;
     const operator = operatorRecord(record);
-    if (operator !== null && this.#isSuperseded(record, operator)) return;
+    if (operator !== null && isSuperseded(this.#options.operators, this.#partition, record, operator)) return;
     const change = this.#options.decoder.decode(record.value);
     const force = operator?.force === true;
     this.#writer.reset();
@@ -201,16 +201,6 @@ class Enrich implements StageProcessor {
         ? { offset: version.offset + 1n, after: null }
         : { offset: version.offset, after: entries.at(-1)!.key };
     return entries.length;
-  }
-
-  /** Whether its row has changed since the command looked. Throws STALE_OPERATOR_RECORD (dead-letter) when that cannot be told. */
-  #isSuperseded({ offset }: LogRecord, { scannedTo, origin }: OperatorRecord): boolean {
-    const verdict = this.#options.operators.verdict(this.#partition, offset);
-    if (verdict !== 'unknown') return verdict === 'superseded';
-    throw new SluiceError(
-      `Too much was written between offset ${scannedTo}, to which the ${origin} had looked, and this record: its row may have changed`,
-      { code: 'STALE_OPERATOR_RECORD', action: 'dead-letter' },
-    );
   }
 
   #remove(change: EngagementChange, force: boolean): void {

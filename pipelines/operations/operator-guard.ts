@@ -2,7 +2,7 @@
 import { SluiceError } from '../../engine/errors.ts';
 import type { LogClient, LogReader, LogRecord } from '../../engine/log.ts';
 import { readToEnd } from '../../engine/restore.ts';
-import { changePosition, operatorRecord, rowOfKey } from './operator-record.ts';
+import { changePosition, type OperatorRecord, operatorRecord, rowOfKey } from './operator-record.ts';
 
 /** `unknown`: so much was written since that looking through it would hold up the live records. */
 export type OperatorVerdict = 'newest' | 'superseded' | 'unknown';
@@ -78,6 +78,24 @@ export class OperatorGuard {
       }
     });
   }
+}
+
+/**
+ * Whether the row of an operator record has changed since the command looked: then the record changes nothing. Throws STALE_OPERATOR_RECORD
+ * (dead-letter) when that cannot be told.
+ */
+export function isSuperseded(
+  guard: Pick<OperatorGuard, 'verdict'>,
+  partition: number,
+  { offset }: LogRecord,
+  { scannedTo, origin }: OperatorRecord,
+): boolean {
+  const verdict = guard.verdict(partition, offset);
+  if (verdict !== 'unknown') return verdict === 'superseded';
+  throw new SluiceError(
+    `Too much was written between offset ${scannedTo}, to which the ${origin} had looked, and this record: its row may have changed`,
+    { code: 'STALE_OPERATOR_RECORD', action: 'dead-letter' },
+  );
 }
 
 /** A record that is no proper operator record is told so when it is processed. */
