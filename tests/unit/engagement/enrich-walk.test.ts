@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { TaskStep } from '../../../engine/stage-task.ts';
 import { CDC_EVENTS, CHANGES } from '../../../pipelines/engagement/topics.ts';
+import type { Crash } from '../../support/drive.ts';
 import { MemoryLog } from '../../support/memory-log.ts';
 import { checkPartition } from './checks.ts';
-import { type Crash, changesOf, type DriveOptions, drive } from './harness.ts';
+import { changesOf, drive, type EnrichDriveOptions } from './harness.ts';
 import type { ContentFields, Op, Step } from './rows.ts';
 import { Source } from './source.ts';
 
@@ -37,7 +38,7 @@ let source: Source;
 
 async function run(
   steps: Step[],
-  options: Partial<Pick<DriveOptions, 'crashes' | 'probe' | 'walkRows'>> = {},
+  options: Partial<Pick<EnrichDriveOptions, 'crashes' | 'probe' | 'walkRows'>> = {},
 ): Promise<number> {
   const ticks = [{ steps: 1, rows: 1, clock: true }];
   const how = { policy, partition, dir, ticks, crashes: [], maxRecords: 10, walkRows: WALK_ROWS } as const;

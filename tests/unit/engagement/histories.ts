@@ -1,6 +1,6 @@
 /** Random histories of the source, and random lives of the task. */
 import fc from 'fast-check';
-import type { Crash, Tick } from './harness.ts';
+import type { Crash, Tick } from '../../support/drive.ts';
 import { type ContentFields, type EventFields, type Garbage, type Op, type Step, UNKNOWN, type When } from './rows.ts';
 
 const HOUR_MS = 3_600_000;
