@@ -5,24 +5,21 @@
  *                     │        └──(sink.clickhouse)─► ClickHouse
  *                     └► events.v1 (the public contract) ─(mirror)─► another cluster, where wanted
  */
-import type { Logger } from 'pino';
 import { KafkaClient } from '../../connectors/kafka/client.ts';
 import { mirrorSink } from '../../connectors/kafka/mirror.ts';
 import { redisSink } from '../../connectors/redis/sink.ts';
-import { RegistryClient } from '../../connectors/registry/client.ts';
-import type { FramedDecoder } from '../../engine/avro/framed-decoder.ts';
 import { SluiceError } from '../../engine/errors.ts';
 import type { Follower } from '../../engine/follower.ts';
-import type { LogClient, LogRecord } from '../../engine/log.ts';
 import { sinkWorker } from '../../engine/sink-worker.ts';
 import { type RunnableWorker, stageWorker } from '../../engine/stage-worker.ts';
 import { VersionedTable } from '../../engine/versioned-table.ts';
 import type { LeaderboardRecord } from '../../schemas/engagement/leaderboard-record.ts';
-import { SUBJECTS, type Subject, schemaText } from '../../schemas/subjects.ts';
+import { SUBJECTS } from '../../schemas/subjects.ts';
 import { sourceClock } from '../capture/source-clock.ts';
-import { type Config, clickHouseConfig, kafkaOptions } from '../config.ts';
+import { clickHouseConfig, kafkaOptions } from '../config.ts';
 import { type Deployed, followDeployment, readDeployment } from '../operations/deployments.ts';
 import { OperatorGuard } from '../operations/operator-guard.ts';
+import { GATHER_BYTES, preparing, schemaId, type WorkerEnvironment, type WorkerTable } from '../worker-environment.ts';
 import { engagementClickHouseSink } from './clickhouse-rows.ts';
 import { contentChangeDecoder, engagementChangeDecoder } from './codec/cdc.ts';
 import { changeDecoder, leaderboardChangeDecoder } from './codec/change.ts';
@@ -41,26 +38,11 @@ import { leaderboardStage } from './leaderboard-stage.ts';
 import { ENGAGEMENT_LEADERBOARDS, mapLeaderboardRecord } from './redis-boards.ts';
 import { CDC_CONTENT, CDC_EVENTS, CHANGES, CLICKHOUSE_SINK, DLQ, EVENTS_V1, MIRROR, REDIS_SINK } from './topics.ts';
 
-interface Environment {
-  readonly config: Config;
-  readonly logger: Logger;
-  readonly client: LogClient;
-  readonly registry: RegistryClient;
-}
-
-type Prepare = (records: readonly LogRecord[]) => Promise<void>;
-
-/** Loads the schemas that records name. */
-function preparing(decoder: FramedDecoder<unknown>): Prepare {
-  return async (records) => await decoder.prepare(records.map(({ value }) => value));
-}
-
-async function schemaId(registry: RegistryClient, { name, schema }: Subject): Promise<number> {
-  return await registry.idOf({ name, text: schemaText(schema) });
-}
-
 /** The content table: all versions of what an event takes from its content. */
-function contentTable(environment: Environment, failed: (error: unknown) => void): VersionedTable<ContentVersion> {
+function contentTable(
+  environment: WorkerEnvironment,
+  failed: (error: unknown) => void,
+): VersionedTable<ContentVersion> {
   const decoder = contentChangeDecoder(environment.registry);
   return new VersionedTable<ContentVersion>(environment.client, {
     topic: CDC_CONTENT,
@@ -76,7 +58,7 @@ function contentTable(environment: Environment, failed: (error: unknown) => void
   });
 }
 
-async function enrich(environment: Environment): Promise<RunnableWorker> {
+async function enrich(environment: WorkerEnvironment): Promise<RunnableWorker> {
   const { config, client, logger, registry } = environment;
   const decoder = engagementChangeDecoder(registry);
   const ids = {
@@ -114,7 +96,7 @@ async function enrich(environment: Environment): Promise<RunnableWorker> {
   };
 }
 
-async function leaderboard({ config, client, logger, registry }: Environment): Promise<RunnableWorker> {
+async function leaderboard({ config, client, logger, registry }: WorkerEnvironment): Promise<RunnableWorker> {
   const decoder = leaderboardChangeDecoder(registry);
   const deployed = await readDeployment(client, LEADERBOARD);
   // A worker of a variant that is not live yet is pinned to it; the others follow what is live.
@@ -140,7 +122,7 @@ async function leaderboard({ config, client, logger, registry }: Environment): P
   return obedient(worker, { client, logger, deployed, mine: (of) => [variantOf(of), of.variants[variantOf(of)]] });
 }
 
-async function clickHouse({ config, client, logger, registry }: Environment): Promise<RunnableWorker> {
+async function clickHouse({ config, client, logger, registry }: WorkerEnvironment): Promise<RunnableWorker> {
   const decoder = changeDecoder(registry);
   const name = CLICKHOUSE_SINK;
   return sinkWorker({
@@ -164,7 +146,7 @@ async function clickHouse({ config, client, logger, registry }: Environment): Pr
   });
 }
 
-async function redis({ config, client, logger, registry }: Environment): Promise<RunnableWorker> {
+async function redis({ config, client, logger, registry }: WorkerEnvironment): Promise<RunnableWorker> {
   const decoder = leaderboardDecoder(registry);
   const name = REDIS_SINK;
   const deployed = await readDeployment(client, LEADERBOARD);
@@ -198,7 +180,7 @@ async function redis({ config, client, logger, registry }: Environment): Promise
 /** Ends a worker in good order when what it goes by has changed: it is started again on what is deployed then. */
 function obedient(
   worker: RunnableWorker,
-  options: Pick<Environment, 'client' | 'logger'> & {
+  options: Pick<WorkerEnvironment, 'client' | 'logger'> & {
     readonly deployed: Deployed;
     /** What of the deployment the worker goes by. */
     readonly mine: (deployment: LeaderboardDeployment) => unknown;
@@ -234,7 +216,7 @@ function obedient(
 }
 
 /** The public contract on another cluster, where there is one (SLUICE_MIRROR_KAFKA_BROKERS). */
-async function mirror({ config, client, logger }: Environment): Promise<RunnableWorker> {
+async function mirror({ config, client, logger }: WorkerEnvironment): Promise<RunnableWorker> {
   const name = MIRROR;
   const brokers = config.SLUICE_MIRROR_KAFKA_BROKERS;
   if (brokers.length === 0) {
@@ -263,23 +245,10 @@ async function mirror({ config, client, logger }: Environment): Promise<Runnable
   });
 }
 
-const GATHER_BYTES = 1 << 20;
-
-/** Every worker by its name, which is its consumer group. */
-const WORKERS: Readonly<Record<string, (environment: Environment) => Promise<RunnableWorker>>> = {
+export const ENGAGEMENT_WORKERS: WorkerTable = {
   'engagement.enrich': enrich,
   'engagement.leaderboard': leaderboard,
   [CLICKHOUSE_SINK]: clickHouse,
   [REDIS_SINK]: redis,
   [MIRROR]: mirror,
 };
-
-export const WORKER_NAMES: readonly string[] = Object.keys(WORKERS);
-
-/** Builds a worker; nothing runs yet. `name` is one of `WORKER_NAMES`. */
-export async function createWorker(name: string, config: Config, logger: Logger): Promise<RunnableWorker> {
-  const sessionTimeoutMs = config.SLUICE_SESSION_TIMEOUT_MS;
-  const client = new KafkaClient({ ...kafkaOptions(config, name), sessionTimeoutMs });
-  const registry = new RegistryClient({ url: config.SLUICE_REGISTRY_URL });
-  return await WORKERS[name]!({ config, logger, client, registry });
-}
