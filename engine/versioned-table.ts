@@ -85,6 +85,11 @@ export class VersionedRows<V> {
     return last === undefined ? 0n : last.version.offset + 1n;
   }
 
+  /** Every key, in the order in which they were first seen. */
+  keys(): Iterable<string> {
+    return this.#versions.keys();
+  }
+
   get size(): number {
     return this.#versions.size;
   }

@@ -20,6 +20,17 @@ function ttlDays(text: string, context: z.RefinementCtx): Record<string, number>
   return days;
 }
 
+const PIPELINES = ['engagement', 'prices'];
+
+function pipelineNames(text: string, context: z.RefinementCtx): readonly string[] {
+  if (text === 'all') return PIPELINES;
+  const names = text.split(',').map((name) => name.trim());
+  const unknown = names.find((name) => !PIPELINES.includes(name));
+  if (unknown === undefined) return names;
+  context.addIssue({ code: 'custom', message: `no pipeline "${unknown}"; there are ${PIPELINES.join(', ')}, or all` });
+  return z.NEVER;
+}
+
 const schema = z.object({
   SLUICE_KAFKA_BROKERS: z
     .string()
@@ -62,6 +73,13 @@ const schema = z.object({
     .regex(/^[a-z][a-z0-9]{0,9}$/, 'a lower case letter, then letters and digits')
     .optional()
     .describe('which leaderboards a worker computes (docs/replay.md); the live ones without'),
+  SLUICE_PIPELINES: z
+    .string()
+    .default('engagement')
+    .transform(pipelineNames)
+    .describe('which pipelines run here, by name and separated by commas, or all'),
+  SLUICE_PRICES_CANDLES_GATHER_MS: int(200),
+  SLUICE_PRICES_LATENESS_MS: int(300_000).describe('how long after its end a candle waits for late bars'),
   SLUICE_CHECKPOINT_MS: int(10_000).describe('how often the leaderboard writes its changed state to the changelog'),
   SLUICE_SESSION_TIMEOUT_MS: int(10_000, 6_000).describe('after how long a silent worker loses its partitions'),
   SLUICE_MONITOR_INTERVAL_MS: int(5_000, 100).describe('how often the monitor asks each system'),

@@ -9,7 +9,7 @@ import type { Readiness } from '../engine/health.ts';
 import { sourceClock } from './capture/source-clock.ts';
 import { type Config, clickHouseConfig, kafkaOptions } from './config.ts';
 import { engagementMonitored } from './engagement/monitored.ts';
-import { createWorker, WORKER_NAMES } from './engagement/workers.ts';
+import { ENGAGEMENT_WORKERS } from './engagement/workers.ts';
 import { kafkaProbe } from './operations/monitor/kafka-probe.ts';
 import { LetterCount } from './operations/monitor/letters.ts';
 import { Monitor } from './operations/monitor/monitor.ts';
@@ -22,10 +22,20 @@ import {
   redisProbe,
   registryProbe,
 } from './operations/monitor/probes.ts';
+import { PRICES_MONITORED } from './prices/monitored.ts';
+import { PRICES_WORKERS } from './prices/workers.ts';
+import { workerEnvironment } from './worker-environment.ts';
 
 export const MONITOR = 'sluice.monitor';
 
-export const PROCESS_NAMES: readonly string[] = [...WORKER_NAMES, MONITOR];
+const WORKERS = { ...ENGAGEMENT_WORKERS, ...PRICES_WORKERS };
+
+export const PROCESS_NAMES: readonly string[] = [...Object.keys(WORKERS), MONITOR];
+
+/** The processes of these pipelines, and the monitor. A pipeline's name is what the names of its workers begin with. */
+export function processesOf(pipelines: readonly string[]): readonly string[] {
+  return PROCESS_NAMES.filter((name) => name === MONITOR || pipelines.includes(name.slice(0, name.indexOf('.'))));
+}
 
 export interface Process {
   readonly registry: Registry;
@@ -38,7 +48,7 @@ export interface Process {
 /** Builds a process; nothing runs yet. `name` is one of `PROCESS_NAMES`. */
 export async function createProcess(name: string, config: Config, logger: Logger): Promise<Process> {
   if (name === MONITOR) return createMonitor(config, logger);
-  const { worker, run, stop } = await createWorker(name, config, logger);
+  const { worker, run, stop } = await WORKERS[name]!(workerEnvironment(name, config, logger));
   return { registry: worker.metrics.registry, readiness: () => worker.readiness(), run, stop };
 }
 
@@ -47,9 +57,11 @@ const POLL_DEADLINE_MS = 10_000;
 
 function createMonitor(config: Config, logger: Logger): Monitor {
   const registry = new RegistryClient({ url: config.SLUICE_REGISTRY_URL });
-  const pipelines: readonly MonitoredPipeline[] = [
+  const all: readonly MonitoredPipeline[] = [
     engagementMonitored({ mirrored: config.SLUICE_MIRROR_KAFKA_BROKERS.length > 0 }),
+    PRICES_MONITORED,
   ];
+  const pipelines = all.filter(({ name }) => config.SLUICE_PIPELINES.includes(name));
   const probes = [
     postgresProbe(readerUrl(config), SLOT_NAME),
     connectProbe(config.SLUICE_CONNECT_URL, CONNECTOR_NAME),

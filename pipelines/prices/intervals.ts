@@ -6,7 +6,10 @@
  */
 import type { Zone } from './zone.ts';
 
+/** A row of the source, in the topic of candles. */
 export const BAR = 'bar';
+/** The as-of stamp, in the topic of candles. */
+export const AS_OF = 'asof';
 /** From fine to coarse. */
 export const INTERVALS = ['5m', '15m', '1h', '1d', '1w'] as const;
 export type Interval = (typeof INTERVALS)[number];

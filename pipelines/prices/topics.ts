@@ -3,12 +3,12 @@ import { topicOf } from '../../connectors/debezium/config.ts';
 import { DAY_MS, deadLetterTopic, type TopicSpec } from '../operations/topics.ts';
 import { PRICES_TABLE, STOCKS_TABLE } from './capture.ts';
 
-const CDC_PRICES = topicOf(PRICES_TABLE);
-const CDC_STOCKS = topicOf(STOCKS_TABLE);
+export const CDC_PRICES = topicOf(PRICES_TABLE);
+export const CDC_STOCKS = topicOf(STOCKS_TABLE);
 /** Bars, candles and as-of stamps, absolute values: the store of `prices.candles`, and what everything else reads. */
 export const CANDLES = 'prices.candles';
 /** The public contract of candles. */
-const CANDLES_V1 = 'prices.candles.v1';
+export const CANDLES_V1 = 'prices.candles.v1';
 /** Indicators of each candle: the store of `prices.indicators`. */
 export const INDICATORS = 'prices.indicators';
 /** The public contract of indicators and signals. */

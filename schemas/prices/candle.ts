@@ -69,7 +69,7 @@ const asOfSchema = {
   type: 'record',
   name: 'CandlesAsOf',
   namespace: 'sluice.prices',
-  doc: 'How far the candles of one partition have come: everything that Postgres committed before source_lsn is in front of this record, and a candle is final exactly if stream_time has passed its end and the allowed lateness.',
+  doc: 'How far the candles of one partition have come: everything that Postgres committed before source_lsn is in front of this record.',
   fields: [
     { name: 'partition', type: 'int', doc: 'Partition of prices.candles.' },
     {
@@ -80,7 +80,12 @@ const asOfSchema = {
     {
       name: 'source_lsn',
       type: { type: 'long', js: 'bigint' },
-      doc: 'Postgres LSN of the clock; 0 in front of the first reading.',
+      doc: 'Postgres LSN of the clock; 0 in front of its first reading.',
+    },
+    {
+      name: 'final_to',
+      type: { type: 'long', logicalType: 'timestamp-millis' },
+      doc: 'Stream time less the allowed lateness: every candle that ends at or before it is final.',
     },
   ],
 } as const satisfies DocumentedRecord;

@@ -7,6 +7,8 @@ export interface StartOptions {
   /** Stop after this long and say how it went; null runs until Ctrl-C. */
   readonly forSeconds: number | null;
   readonly json: boolean;
+  /** Names of pipelines, or `all`; null for what the environment says. */
+  readonly pipelines: string | null;
   readonly docker: boolean;
 }
 
@@ -40,13 +42,22 @@ export function parseOptions(argv: readonly string[]): StartOptions {
       parseDuration,
     )
     .option('--json', 'no screen; the last line is one JSON object', false)
+    .option('--pipelines <names>', 'which pipelines run: engagement (the default), prices, or all')
     .option('--docker', 'the servers from infra/compose.yaml instead of native ones', false)
     .parse(argv, { from: 'user' });
-  const given = program.opts<{ traffic: boolean; rate: number; for?: number; json: boolean; docker: boolean }>();
+  const given = program.opts<{
+    traffic: boolean;
+    rate: number;
+    for?: number;
+    json: boolean;
+    pipelines?: string;
+    docker: boolean;
+  }>();
   return {
     rate: given.traffic ? given.rate : null,
     forSeconds: given.for ?? null,
     json: given.json,
+    pipelines: given.pipelines ?? null,
     docker: given.docker,
   };
 }

@@ -30,7 +30,12 @@ function randomHistory(seed: number, length: number): readonly CandleOutput[] {
   return Array.from({ length }, (_, index): CandleOutput => {
     const kind = below(10);
     if (kind === 0) {
-      return candlesAsOf({ partition: 3, stream_time: START + index * 1_000, source_lsn: BigInt(1_000 + index) });
+      return candlesAsOf({
+        partition: 3,
+        stream_time: START + index * 1_000,
+        source_lsn: BigInt(1_000 + index),
+        final_to: 0,
+      });
     }
     const key = {
       stock_id: BigInt(1 + below(3)),
@@ -214,7 +219,7 @@ describe('candles in ClickHouse', { timeout: 120_000 }, () => {
   });
 
   it('say how fresh they are by stamps, and keep the stamps in the log', async () => {
-    const stamp = { partition: 3, stream_time: START, source_lsn: 77n };
+    const stamp = { partition: 3, stream_time: START, source_lsn: 77n, final_to: 0 };
     const outputs = [candle({ stock_id: 1n, interval: '5m', start: START }, 5n), candlesAsOf(stamp)];
     const fresh = () =>
       selectRows(

@@ -5,6 +5,9 @@ describe('configuration', () => {
   it('has defaults for everything, on loopback', () => {
     const config = loadConfig({});
     expect(config.SLUICE_KAFKA_BROKERS).toEqual(['127.0.0.1:19092']);
+    expect(config.SLUICE_PIPELINES).toEqual(['engagement']);
+    expect(loadConfig({ SLUICE_PIPELINES: 'prices' }).SLUICE_PIPELINES).toEqual(['prices']);
+    expect(loadConfig({ SLUICE_PIPELINES: 'all' }).SLUICE_PIPELINES).toEqual(['engagement', 'prices']);
     expect(config.SLUICE_METRICS_HOST).toBe('127.0.0.1');
     expect(config.SLUICE_CLICKHOUSE_TTL_DAYS).toEqual({});
     expect(kafkaOptions(config, 'x')).toEqual({ brokers: ['127.0.0.1:19092'], clientId: 'x' });
@@ -16,6 +19,7 @@ describe('configuration', () => {
       SLUICE_REGISTRY_URL: 'nowhere',
       SLUICE_CLICKHOUSE_TTL_DAYS: 'events:90',
       SLUICE_LOG_LEVEL: 'loud',
+      SLUICE_PIPELINES: 'engagement,sentiment',
     };
     let message = '';
     try {
@@ -24,6 +28,7 @@ describe('configuration', () => {
       message = (error as Error).message;
     }
     for (const name of Object.keys(bad)) expect(message).toContain(name);
+    expect(message).toContain('no pipeline "sentiment"');
     expect(message).toContain('expected table=days, not "events:90"');
   });
 

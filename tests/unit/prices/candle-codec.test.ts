@@ -24,7 +24,7 @@ const candle: Candle = {
   ...{ price_volume: bytesOf(2n ** 122n), vwap_e6: null, bars: 1, final: true, source: 'minute' },
   ...{ source_lsn: 2n ** 61n, source_xid: 9n, source_commit_ts: 1_767_600_061_000 },
 };
-const asOf: CandlesAsOf = { partition: 3, stream_time: 1_767_600_061_000, source_lsn: 2n ** 61n };
+const asOf: CandlesAsOf = { partition: 3, stream_time: 1_767_600_061_000, source_lsn: 2n ** 61n, final_to: 0 };
 
 describe('candles', () => {
   it('are read back as they were written, by us and by another library', async () => {

@@ -96,7 +96,7 @@ class Candles {
 
   stamp(): bigint {
     const key = encodeCandleKey(this.#writer, IDS.candleKey, { stock_id: -1n, interval: 'asof', start: 0 });
-    const stamp = { partition: 0, stream_time: 1_000 + Number(++this.#lsn), source_lsn: this.#lsn };
+    const stamp = { partition: 0, stream_time: 1_000 + Number(++this.#lsn), source_lsn: this.#lsn, final_to: 0 };
     const value = encodeCandle(this.#writer, IDS.candle, { body: { kind: 'CandlesAsOf', ...stamp } });
     this.log.append(CANDLES, 0, { key, value });
     return this.#lsn;

@@ -1,5 +1,5 @@
 /** What Debezium writes for the tables of prices. */
-import { avscType, envelopeSchema, framed, plainSource } from '../codec/debezium.ts';
+import { avscType, bigLong, envelopeSchema, framed, plainSource } from '../codec/debezium.ts';
 
 export const PRICE_SCHEMA_ID = 21;
 export const STOCK_SCHEMA_ID = 22;
@@ -77,6 +77,11 @@ const priceValue = (row: PriceColumns | null) => (row === null ? null : { 'cdc.p
 export function priceEnvelope(op: Op, before: PriceColumns | null, after: PriceColumns | null, block: Block): Buffer {
   const rows = { before: priceValue(before), after: priceValue(after) };
   return framed(PRICE_SCHEMA_ID, priceType.toBuffer({ ...rows, ...rest(op, block, 'stock_prices') }));
+}
+
+/** Debezium's key of a bar. */
+export function priceKey({ stock_id, ts }: Pick<PriceColumns, 'stock_id' | 'ts'>): Buffer {
+  return Buffer.concat([bigLong.toBuffer(stock_id), Buffer.from(ts)]);
 }
 
 export function stockEnvelope(

@@ -1,0 +1,103 @@
+/**
+ * The candles of a batch that are to be computed again, once each, from fine to coarse.
+ *
+ * Invariant, after `compute`: every candle is what its children are, and there is none without children. So whether a day has hours can be
+ * told from the day: one that is made of a daily bar has that bar's source.
+ */
+import { BAR, type Bucket, bucketOf, childStarts, INTERVALS, type Interval, MINUTE_MS } from '../intervals.ts';
+import { combined, type Figures, sameFigures } from './figures.ts';
+import { type CandleTable, type Origin, type Stock, slotOf } from './table.ts';
+
+interface Dirty {
+  readonly stock: Stock;
+  readonly bucket: Bucket;
+  /** The newest change below it. */
+  origin: Origin;
+  /** Whether a candle of the next finer interval has changed, and not only a daily bar. */
+  byChild: boolean;
+  /** Written again even if it is the same. */
+  forced: boolean;
+}
+
+const PARENT: ReadonlyMap<Interval, Interval> = new Map(
+  INTERVALS.slice(1).map((parent, at) => [INTERVALS[at]!, parent]),
+);
+
+const isMinute = ({ start, end }: Bucket): boolean => end - start === MINUTE_MS;
+
+export class DirtyCandles {
+  readonly #table: CandleTable;
+  readonly #isFinal: (end: number) => boolean;
+  readonly #dirty = new Map(INTERVALS.map((interval) => [interval, new Map<number, Dirty>()]));
+
+  /** @param isFinal whether a candle with this end is final by now */
+  constructor(table: CandleTable, isFinal: (end: number) => boolean) {
+    this.#table = table;
+    this.#isFinal = isFinal;
+  }
+
+  /** A bar has come, gone or changed. */
+  bar(stock: Stock, bar: Bucket, origin: Origin, forced: boolean): void {
+    const minute = isMinute(bar);
+    this.#mark(minute ? '5m' : '1d', { stock, at: bar.start, origin, byChild: minute, forced });
+  }
+
+  /** Computes all of them and what follows from them. */
+  compute(): void {
+    for (const interval of INTERVALS) {
+      const dirty = this.#dirty.get(interval)!;
+      for (const one of dirty.values()) this.#compute(interval, one);
+      dirty.clear();
+    }
+  }
+
+  #mark(
+    interval: Interval,
+    mark: Pick<Dirty, 'stock' | 'origin' | 'byChild' | 'forced'> & { readonly at: number },
+  ): void {
+    const { stock, at, origin, byChild, forced } = mark;
+    const bucket = bucketOf(interval, stock.zone, at);
+    const slot = slotOf(stock, interval, bucket.start);
+    const dirty = this.#dirty.get(interval)!;
+    const known = dirty.get(slot);
+    if (known === undefined) {
+      dirty.set(slot, { stock, bucket, origin, byChild, forced });
+      return;
+    }
+    known.origin = origin;
+    known.byChild ||= byChild;
+    known.forced ||= forced;
+  }
+
+  #compute(interval: Interval, dirty: Dirty): void {
+    const { stock, bucket, origin, forced } = dirty;
+    const before = this.#table.get(stock, interval, bucket.start);
+    const figures = this.#figures(interval, dirty, before);
+    // What was final stays so: a correction of it is no open candle.
+    const final = before?.final === true || this.#isFinal(bucket.end);
+    const after = figures === null ? null : { ...figures, final };
+    if (!forced && sameFigures(before, after)) return;
+    this.#table.put(stock, interval, bucket.start, after, origin);
+    const parent = PARENT.get(interval);
+    if (parent !== undefined) this.#mark(parent, { stock, at: bucket.start, origin, byChild: true, forced });
+  }
+
+  #figures(interval: Interval, dirty: Dirty, before: Figures | null): Omit<Figures, 'final'> | null {
+    const { stock, bucket, byChild } = dirty;
+    if (interval === '1d' && !byChild && (before === null || before.source !== null)) return this.#daily(dirty);
+    const kind = interval === '5m' ? BAR : INTERVALS[INTERVALS.indexOf(interval) - 1]!;
+    const children: Figures[] = [];
+    for (const start of childStarts(interval, stock.zone, bucket)) {
+      const child = this.#table.get(stock, kind, start);
+      if (child !== null && (kind !== BAR || isMinute(child))) children.push(child);
+    }
+    if (children.length > 0) return combined(bucket, children);
+    return interval === '1d' ? this.#daily(dirty) : null;
+  }
+
+  /** The day as its daily bar says it. */
+  #daily({ stock, bucket }: Dirty): Omit<Figures, 'final'> | null {
+    const bar = this.#table.get(stock, BAR, bucket.start);
+    return bar === null || isMinute(bar) ? null : bar;
+  }
+}
