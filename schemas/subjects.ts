@@ -8,6 +8,7 @@ import { candleRecordSchema } from './prices/candle.ts';
 import { candleKeySchema } from './prices/candle-key.ts';
 import { candleV1Schema } from './prices/candle-v1.ts';
 import { indicatorsRecordSchema } from './prices/indicators.ts';
+import { moversRecordSchema } from './prices/movers.ts';
 import { signalsV1Schema } from './prices/signals-v1.ts';
 
 /** https://docs.confluent.io/platform/current/schema-registry/fundamentals/schema-evolution.html#compatibility-types */
@@ -38,6 +39,7 @@ export const SUBJECTS = {
   indicators: { name: 'prices.indicators-value', schema: indicatorsRecordSchema, compatibility: 'BACKWARD' },
   signalsV1Key: { name: 'prices.signals.v1-key', schema: candleKeySchema, compatibility: 'FULL_TRANSITIVE' },
   signalsV1: { name: 'prices.signals.v1-value', schema: signalsV1Schema, compatibility: 'FULL_TRANSITIVE' },
+  movers: { name: 'prices.movers-value', schema: moversRecordSchema, compatibility: 'BACKWARD' },
 } as const satisfies Readonly<Record<string, Subject>>;
 
 /** The text that is registered. The same schema gives the same text, so that a registry finds it again by its content. */

@@ -1,6 +1,6 @@
 /** The boards of one window: the sums of each content in it, their ranking, and what was published of them. */
 import type { LeaderboardRecord } from '../../../schemas/engagement/leaderboard-record.ts';
-import { Board, NOT_RANKED } from './board.ts';
+import { Board, NOT_RANKED } from '../../board.ts';
 import { type LeaderboardOutput, leaderboardKey, METRICS, type Metric } from './record.ts';
 import type { ContentInfo } from './stored.ts';
 import { averagePctBp, type Sums } from './sums.ts';

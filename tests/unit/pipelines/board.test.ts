@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Board, NOT_RANKED } from '../../../pipelines/engagement/leaderboard/board.ts';
+import { Board, NOT_RANKED } from '../../../pipelines/board.ts';
 
 interface Item {
   readonly id: string;
