@@ -36,6 +36,9 @@ export function partitionCountKey(table: CapturedTable): string {
 /** Apicurio's, asked once for each schema (infra/native/maven/converter): the bytes are the same, at a third of the CPU. */
 const CONVERTER = 'sluice.connect.CachingAvroConverter';
 
+/** The largest change that is captured: an update carries its row twice, before and after. A larger one stops the connector. */
+export const MAX_CAPTURED_BYTES = 32 << 20;
+
 const DAY_MS = 86_400_000;
 
 const HEARTBEAT_QUERY =
@@ -120,8 +123,9 @@ function delivery(): ConnectorConfig {
     'producer.override.compression.type': 'lz4',
     'producer.override.linger.ms': '5',
     'producer.override.batch.size': '262144',
-    // As large as the topics take (max.message.bytes): by default a row of more than 1 MB would stop the connector.
-    'producer.override.max.request.size': '8388608',
+    // By default a change of more than 1 MB would stop the connector; the buffer must hold one too.
+    'producer.override.max.request.size': String(MAX_CAPTURED_BYTES),
+    'producer.override.buffer.memory': String(2 * MAX_CAPTURED_BYTES),
     // About 250 bytes on every record, and quantiles over every record: nobody reads either.
     'extended.headers.enabled': 'false',
     'statistics.metrics.enabled': 'false',

@@ -1,6 +1,6 @@
 /** The topics of the engagement pipeline and how each is kept. */
 import { topicOf } from '../../connectors/debezium/config.ts';
-import { DAY_MS, deadLetterTopic, type TopicSpec } from '../operations/topics.ts';
+import { capturedTopic, DAY_MS, deadLetterTopic, type TopicSpec } from '../operations/topics.ts';
 import { CONTENT_TABLE, EVENTS_TABLE } from './capture.ts';
 
 export const CDC_EVENTS = topicOf(EVENTS_TABLE);
@@ -28,8 +28,8 @@ export function variantTopics(
 
 export function engagementTopics(partitions: number): readonly TopicSpec[] {
   return [
-    { name: CDC_EVENTS, partitions, cleanup: 'delete', retentionMs: 7 * DAY_MS },
-    { name: CDC_CONTENT, partitions: 1, cleanup: 'delete', retentionMs: -1 },
+    capturedTopic(CDC_EVENTS, partitions, 7 * DAY_MS),
+    capturedTopic(CDC_CONTENT, 1, -1),
     // The longest window, and a day that an event may be dated ahead: a `before` never outlives its `after` in the log.
     { name: CHANGES, partitions, cleanup: 'delete', retentionMs: 9 * DAY_MS },
     { name: EVENTS_V1, partitions, cleanup: 'compact', retentionMs: -1 },

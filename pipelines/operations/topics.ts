@@ -1,5 +1,5 @@
 /** How topics are kept, and those of the system itself, whatever pipelines run. */
-import { HEARTBEAT_TABLE, NOTIFICATION_TOPIC, topicOf } from '../../connectors/debezium/config.ts';
+import { HEARTBEAT_TABLE, MAX_CAPTURED_BYTES, NOTIFICATION_TOPIC, topicOf } from '../../connectors/debezium/config.ts';
 
 export type Cleanup = 'delete' | 'compact';
 
@@ -11,9 +11,13 @@ export interface TopicSpec {
   readonly retentionMs: number;
   /** Records get the time at which they were written, whatever time their writer gave them. */
   readonly appendTime?: boolean;
+  /** The largest record batch taken; 8 MiB without. */
+  readonly maxBytes?: number;
 }
 
 export const DAY_MS = 86_400_000;
+
+const MAX_BYTES = 8 << 20;
 
 /** The source clock. */
 export const CDC_HEARTBEAT = topicOf({ name: HEARTBEAT_TABLE });
@@ -34,12 +38,22 @@ export function deadLetterTopic(name: string): TopicSpec {
   return { name, partitions: 1, cleanup: 'delete', retentionMs: 30 * DAY_MS, appendTime: true };
 }
 
+/** @param retentionMs see `TopicSpec` */
+export function capturedTopic(name: string, partitions: number, retentionMs: number): TopicSpec {
+  return { name, partitions, cleanup: 'delete', retentionMs, maxBytes: MAX_CAPTURED_BYTES };
+}
+
 /** The broker's settings of a topic, all explicit. */
-export function topicConfig({ cleanup, retentionMs, appendTime }: TopicSpec): Readonly<Record<string, string>> {
+export function topicConfig({
+  cleanup,
+  retentionMs,
+  appendTime,
+  maxBytes = MAX_BYTES,
+}: TopicSpec): Readonly<Record<string, string>> {
   const common = {
     ...(appendTime ? { 'message.timestamp.type': 'LogAppendTime' } : {}),
     'cleanup.policy': cleanup,
-    'max.message.bytes': '8388608',
+    'max.message.bytes': String(maxBytes),
     'min.insync.replicas': '1',
   };
   switch (cleanup) {

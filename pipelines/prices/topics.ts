@@ -1,6 +1,6 @@
 /** The topics of the prices pipeline and how each is kept. */
 import { topicOf } from '../../connectors/debezium/config.ts';
-import { DAY_MS, deadLetterTopic, type TopicSpec } from '../operations/topics.ts';
+import { capturedTopic, DAY_MS, deadLetterTopic, type TopicSpec } from '../operations/topics.ts';
 import { PRICES_TABLE, STOCKS_TABLE } from './capture.ts';
 
 export const CDC_PRICES = topicOf(PRICES_TABLE);
@@ -20,8 +20,8 @@ export const DLQ = 'prices.dlq';
 export function pricesTopics(partitions: number): readonly TopicSpec[] {
   const compacted = [CANDLES, CANDLES_V1, INDICATORS, SIGNALS_V1, MOVERS];
   return [
-    { name: CDC_PRICES, partitions, cleanup: 'delete', retentionMs: 7 * DAY_MS },
-    { name: CDC_STOCKS, partitions: 1, cleanup: 'delete', retentionMs: -1 },
+    capturedTopic(CDC_PRICES, partitions, 7 * DAY_MS),
+    capturedTopic(CDC_STOCKS, 1, -1),
     ...compacted.map((name): TopicSpec => ({ name, partitions, cleanup: 'compact', retentionMs: -1 })),
     deadLetterTopic(DLQ),
   ];

@@ -119,6 +119,8 @@ it('puts aside one record of every kind, goes on, shows each, and counts them wh
   const future = await insertEvent({ at: new Date(Date.now() + 3 * 86_400_000).toISOString() });
   // Text that does not compress: 5 MB of it in one column.
   const large = await insertEvent({ durationMs: -7, device: randomText(5 << 20) });
+  // Before and after: a change of more than 10 MB, which must not stop capture.
+  await postgres.query('UPDATE engagement_events SET duration_ms = -8 WHERE id = $1', [String(large)]);
   await insertEvent({ contentId: `${LATER}1` });
   await clickHouse.command({
     query: `ALTER TABLE engagement_changes ADD CONSTRAINT no_toaster CHECK ifNull(device, '') != 'toaster'`,
@@ -137,7 +139,7 @@ it('puts aside one record of every kind, goes on, shows each, and counts them wh
   const missing = known + 1;
   await inject(key, capturedInsert(missing, foreign, Date.now()));
   await untilOpen({
-    ...{ NEGATIVE_DURATION: 2, FUTURE_EVENT: 1, UNKNOWN_CONTENT: 1, SINK_REFUSED: 1 },
+    ...{ NEGATIVE_DURATION: 3, FUTURE_EVENT: 1, UNKNOWN_CONTENT: 1, SINK_REFUSED: 1 },
     ...{ UNDECODABLE: 1, MISSING_FIELD: 1, UNKNOWN_SCHEMA: 1 },
   });
 
@@ -149,9 +151,14 @@ it('puts aside one record of every kind, goes on, shows each, and counts them wh
     ...{ path: 'after.duration_ms', value: '-5', expected: '0 or more, or NULL' },
   });
   expect((await shown('--key', String(future))).fault?.path).toBe('after.event_ts');
-  const big = await shown('--key', String(large));
-  expect(big.value!.bytes).toBeGreaterThan(5 << 20);
-  expect(JSON.stringify(big).length).toBeLessThan(20_000);
+  const bytes: number[] = [];
+  for (const { id } of (await dlq<{ letters: readonly Described[] }>('list', '--key', String(large))).result.letters) {
+    const [big] = (await dlq<readonly Described[]>('show', id)).result;
+    expect(JSON.stringify(big).length).toBeLessThan(20_000);
+    bytes.push(big!.value!.bytes);
+  }
+  // The insert whole, the update cut.
+  expect(bytes.sort((a, b) => a - b)).toEqual([64 << 10, expect.toSatisfy((size: number) => size > 5 << 20)]);
   expect((await shown('--reason', 'UNKNOWN_SCHEMA')).value!.stopped!.why).toContain(`schema ${missing} is not`);
   expect((await shown('--reason', 'SINK_REFUSED')).message).toMatch(/^CLICKHOUSE_VIOLATED_CONSTRAINT: .*no_toaster/);
 
@@ -165,10 +172,11 @@ it('puts aside one record of every kind, goes on, shows each, and counts them wh
   const redrive = ['redrive', ...mended.flatMap((reason) => ['--reason', reason])];
   const planned = async () => (await dlq<unknown>(...redrive, '--dry-run')).plan;
   await expect.poll(planned, { timeout: 120_000, interval: 500 }).toMatchObject({ redriven: 2, superseded: 3 });
-  expect(await dlq(...redrive, '--yes')).toMatchObject({ code: 0, result: { redriven: 2, superseded: 3 } });
+  // The cut one cannot be written back: it is left, and said.
+  expect(await dlq(...redrive, '--yes')).toMatchObject({ code: 1, result: { redriven: 2, superseded: 3 } });
   expect(await reasons('superseded')).toEqual({ NEGATIVE_DURATION: 2, FUTURE_EVENT: 1 });
   expect(await reasons('redriven')).toEqual({ UNKNOWN_CONTENT: 1, SINK_REFUSED: 1 });
-  for (const reason of ['UNDECODABLE', 'MISSING_FIELD', 'UNKNOWN_SCHEMA']) {
+  for (const reason of ['UNDECODABLE', 'MISSING_FIELD', 'UNKNOWN_SCHEMA', 'NEGATIVE_DURATION']) {
     expect((await dlq('discard', '--yes', '--reason', reason)).code).toBe(0);
   }
   await untilOpen({});
