@@ -79,6 +79,8 @@ const schema = z.object({
     .transform(pipelineNames)
     .describe('which pipelines run here, by name and separated by commas, or all'),
   SLUICE_PRICES_CANDLES_GATHER_MS: int(200),
+  SLUICE_PRICES_INDICATORS_GATHER_MS: int(200),
+  SLUICE_PRICES_SCANNER_GATHER_MS: int(500),
   SLUICE_PRICES_LATENESS_MS: int(300_000).describe('how long after its end a candle waits for late bars'),
   SLUICE_CHECKPOINT_MS: int(10_000).describe('how often the leaderboard writes its changed state to the changelog'),
   SLUICE_SESSION_TIMEOUT_MS: int(10_000, 6_000).describe('after how long a silent worker loses its partitions'),

@@ -37,7 +37,7 @@ export interface StockVersion {
 }
 
 export interface CandlesOptions {
-  readonly stocks: VersionedRows<StockVersion>;
+  readonly stocks: Pick<VersionedRows<StockVersion>, 'versionsOf' | 'keys'>;
   readonly decoder: Pick<FramedDecoder<RowChange<RawPrice>>, 'decode'>;
   /** Reads the store, whatever version of the schema wrote it. */
   readonly stored: Pick<FramedDecoder<CandleRecord>, 'decode'>;

@@ -12,6 +12,8 @@ import { type IndicatorIds, IndicatorTable } from './indicators/table.ts';
 import { INTERVALS, type Interval } from './intervals.ts';
 import { CANDLES, DLQ, INDICATORS, SIGNALS_V1 } from './topics.ts';
 
+export const INDICATORS_STAGE = 'prices.indicators';
+
 export interface IndicatorsStageOptions {
   readonly keys: Pick<FramedDecoder<CandleKey>, 'decode'>;
   readonly candles: Pick<FramedDecoder<CandleRecord>, 'decode'>;
@@ -28,7 +30,7 @@ const LIMITS = { repairRows: 3_000, series: 6_000 };
 export function indicatorsStage(options: IndicatorsStageOptions): ViewStage {
   return {
     kind: 'view',
-    name: 'prices.indicators',
+    name: INDICATORS_STAGE,
     input: CANDLES,
     outputs: [INDICATORS, SIGNALS_V1],
     view: INDICATORS,

@@ -18,6 +18,8 @@ import type { StockInfo, Watched } from './scanner/watched.ts';
 import { DLQ, INDICATORS, MOVERS } from './topics.ts';
 import { Zone } from './zone.ts';
 
+export const SCANNER_STAGE = 'prices.scanner';
+
 export interface ScannerStageOptions {
   readonly stocks: Pick<VersionedRows<StockInfo>, 'versionsOf'>;
   readonly decoder: Pick<FramedDecoder<IndicatorsRecord>, 'decode'>;
@@ -31,7 +33,7 @@ export interface ScannerStageOptions {
 export function scannerStage(options: ScannerStageOptions): ViewStage {
   return {
     kind: 'view',
-    name: 'prices.scanner',
+    name: SCANNER_STAGE,
     input: INDICATORS,
     outputs: [MOVERS],
     view: MOVERS,

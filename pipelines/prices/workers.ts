@@ -1,8 +1,8 @@
 /**
  * The prices pipeline, in the order data flows:
  *
- *   cdc stock_prices ─[candles]─► candles
- *                            └► candles.v1 (the public contract)
+ *   cdc stock_prices ─[candles]─► candles ─[indicators]─► indicators ─[scanner]─► movers
+ *                        └► candles.v1        └► signals.v1 (the public contracts)
  */
 import { type RunnableWorker, stageWorker } from '../../engine/stage-worker.ts';
 import { VersionedTable } from '../../engine/versioned-table.ts';
@@ -10,18 +10,23 @@ import { SUBJECTS } from '../../schemas/subjects.ts';
 import { sourceClock } from '../capture/source-clock.ts';
 import { OperatorGuard } from '../operations/operator-guard.ts';
 import { GATHER_BYTES, preparing, schemaId, type WorkerEnvironment, type WorkerTable } from '../worker-environment.ts';
-import { CANDLES_STAGE, candlesStage, type StockVersion } from './candles-stage.ts';
-import { candleDecoder } from './codec/candle.ts';
-import { priceChangeDecoder, stockChangeDecoder } from './codec/cdc.ts';
+import { CANDLES_STAGE, candlesStage } from './candles-stage.ts';
+import { candleDecoder, candleKeyDecoder } from './codec/candle.ts';
+import { priceChangeDecoder, type RawStock, stockChangeDecoder } from './codec/cdc.ts';
+import { indicatorsDecoder } from './codec/indicators.ts';
+import { moversDecoder } from './codec/movers.ts';
+import { INDICATORS_STAGE, indicatorsStage } from './indicators-stage.ts';
+import { SCANNER_STAGE, scannerStage } from './scanner-stage.ts';
 import { CDC_PRICES, CDC_STOCKS } from './topics.ts';
 
-/** The stocks: what never changes of them, so the first version is the only one. */
+/** The stocks. A version in which all of `same` is as before is none. */
 function stockTable(
   { client, registry }: WorkerEnvironment,
+  same: (a: RawStock, b: RawStock) => boolean,
   failed: (error: unknown) => void,
-): VersionedTable<StockVersion> {
+): VersionedTable<RawStock> {
   const decoder = stockChangeDecoder(registry);
-  return new VersionedTable<StockVersion>(client, {
+  return new VersionedTable<RawStock>(client, {
     topic: CDC_STOCKS,
     prepare: preparing(decoder),
     decode: ({ value }) => {
@@ -30,10 +35,13 @@ function stockTable(
       if (after === null) return null; // a deleted stock stays known to what refers to it
       return { key: String(after.id), lsn: lsn ?? 0n, value: after };
     },
-    same: (a, b) => a.symbol === b.symbol && a.exchange === b.exchange,
+    same,
     failed,
   });
 }
+
+/** What never changes of a stock: the first version is the only one. */
+const sameListing = (a: RawStock, b: RawStock): boolean => a.symbol === b.symbol && a.exchange === b.exchange;
 
 async function candles(environment: WorkerEnvironment): Promise<RunnableWorker> {
   const { config, client, logger, registry } = environment;
@@ -47,7 +55,7 @@ async function candles(environment: WorkerEnvironment): Promise<RunnableWorker> 
   const stored = candleDecoder(registry);
   await stored.load(await registry.versionIds(SUBJECTS.candle.name));
   let worker: RunnableWorker;
-  const stocks = stockTable(environment, (error) => worker.fail(error));
+  const stocks = stockTable(environment, sameListing, (error) => worker.fail(error));
   const decode = preparing(decoder);
   const again = client.reader({ minBytes: 1, maxWaitMs: 100, maxBufferedBytes: GATHER_BYTES });
   const operators = new OperatorGuard({ client, reader: again, topic: CDC_PRICES });
@@ -74,6 +82,54 @@ async function candles(environment: WorkerEnvironment): Promise<RunnableWorker> 
   };
 }
 
+async function indicators({ config, client, logger, registry }: WorkerEnvironment): Promise<RunnableWorker> {
+  const keys = candleKeyDecoder(registry);
+  const decoder = candleDecoder(registry);
+  const stored = indicatorsDecoder(registry);
+  await stored.load(await registry.versionIds(SUBJECTS.indicators.name));
+  const ids = {
+    indicators: await schemaId(registry, SUBJECTS.indicators),
+    signalsKey: await schemaId(registry, SUBJECTS.signalsV1Key),
+    signals: await schemaId(registry, SUBJECTS.signalsV1),
+  };
+  const decode = preparing(decoder);
+  return stageWorker({
+    stage: indicatorsStage({ keys, candles: decoder, stored, ids }),
+    client,
+    logger,
+    stateDir: config.SLUICE_STATE_DIR,
+    prepare: async (records) => {
+      await Promise.all([decode(records), keys.prepare(records.map(({ key }) => key))]);
+    },
+    tables: [],
+    gatherMs: config.SLUICE_PRICES_INDICATORS_GATHER_MS,
+    gatherBytes: GATHER_BYTES,
+  });
+}
+
+async function scanner(environment: WorkerEnvironment): Promise<RunnableWorker> {
+  const { config, client, logger, registry } = environment;
+  const decoder = indicatorsDecoder(registry);
+  const stored = moversDecoder(registry);
+  await stored.load(await registry.versionIds(SUBJECTS.movers.name));
+  let worker: RunnableWorker;
+  const same = (a: RawStock, b: RawStock) => sameListing(a, b) && a.sector === b.sector;
+  const stocks = stockTable(environment, same, (error) => worker.fail(error));
+  worker = stageWorker({
+    stage: scannerStage({ stocks: stocks.rows, decoder, stored, schemaId: await schemaId(registry, SUBJECTS.movers) }),
+    client,
+    logger,
+    stateDir: config.SLUICE_STATE_DIR,
+    prepare: preparing(decoder),
+    tables: [stocks],
+    gatherMs: config.SLUICE_PRICES_SCANNER_GATHER_MS,
+    gatherBytes: GATHER_BYTES,
+  });
+  return worker;
+}
+
 export const PRICES_WORKERS: WorkerTable = {
   [CANDLES_STAGE]: candles,
+  [INDICATORS_STAGE]: indicators,
+  [SCANNER_STAGE]: scanner,
 };

@@ -1,6 +1,6 @@
 /** Reads the changes of the captured tables: only what the pipeline needs of them. */
 import type { FramedDecoder, SchemaSource } from '../../../engine/avro/framed-decoder.ts';
-import { type Projected, record } from '../../../engine/avro/projection.ts';
+import { nullable, type Projected, record } from '../../../engine/avro/projection.ts';
 import { type RowChange, rowChangeDecoder } from '../../capture/envelope.ts';
 
 const priceRow = record({
@@ -24,9 +24,10 @@ const stockRow = record({
   id: { from: 'id', read: 'bigint' },
   symbol: { from: 'symbol', read: 'string' },
   exchange: { from: 'exchange', read: 'interned' },
+  sector: { from: 'sector', read: nullable('interned'), fallback: null },
 });
 
-/** A row of stocks, as far as candles need it: what never changes. */
+/** A row of stocks, as far as candles and boards need it. All but the sector never changes. */
 export type RawStock = Projected<typeof stockRow>;
 
 /** Decoder of topic `cdc.public.stock_prices`. */
