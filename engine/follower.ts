@@ -1,10 +1,12 @@
-/** Reads a topic of one partition for as long as it is open: what feeds a table and the source clock. */
+/** Reads one partition for as long as it is open: what feeds a table, the source clock and a broadcast. */
 import { backoffMs, pause } from './backoff.ts';
 import { actionOf } from './errors.ts';
 import type { FetchedRun, LogClient, LogReader, LogRecord, PartitionStream, ReaderOptions } from './log.ts';
 
 export interface FollowerOptions {
   readonly topic: string;
+  /** 0 when not given. */
+  readonly partition?: number;
   readonly fetch: Omit<ReaderOptions, 'minBytes'>;
   /** Before the records of a fetch are handed over: loads the schemas they name. Tried again while the registry is away. */
   readonly prepare: (records: readonly LogRecord[]) => Promise<void>;
@@ -23,7 +25,7 @@ export class Follower {
   #stream: PartitionStream | null = null;
   #running: Promise<void> = Promise.resolve();
 
-  constructor(client: LogClient, options: FollowerOptions) {
+  constructor(client: Pick<LogClient, 'reader'>, options: FollowerOptions) {
     this.#options = options;
     this.#reader = client.reader({ minBytes: 1, ...options.fetch });
   }
@@ -32,8 +34,13 @@ export class Follower {
     return this.#stream !== null;
   }
 
+  /** The end of the partition as it was last seen. */
+  get highWatermark(): bigint {
+    return this.#stream?.highWatermark ?? 0n;
+  }
+
   start(from: bigint): void {
-    const stream = this.#reader.open(this.#options.topic, 0, from);
+    const stream = this.#reader.open(this.#options.topic, this.#options.partition ?? 0, from);
     this.#stream = stream;
     this.#running = this.#follow(stream);
   }

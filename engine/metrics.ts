@@ -10,6 +10,33 @@ export interface TaskView {
   readonly streamTimeMs: number;
 }
 
+/** How far each partition is read, for whatever reads partitions. */
+export function progressGauges(registry: Registry, worker: string, tasks: () => readonly TaskView[]): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'sluice_lag_records',
+    help: 'Unread offsets of the input partition, control records counted',
+    labelNames: ['worker', 'partition'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { partition, lag } of tasks()) this.set({ worker, partition: String(partition) }, Number(lag));
+    },
+  });
+  new Gauge({
+    name: 'sluice_stream_time_seconds',
+    help: 'Newest source commit time processed, Unix seconds; now minus this is the freshness',
+    labelNames: ['worker', 'partition'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { partition, streamTimeMs } of tasks()) {
+        if (streamTimeMs > 0) this.set({ worker, partition: String(partition) }, streamTimeMs / 1000);
+      }
+    },
+  });
+}
+
 const BREAKER_STATES: Readonly<Record<BreakerState, number>> = { closed: 0, 'half-open': 1, open: 2 };
 
 export class WorkerMetrics implements StageMetrics {
@@ -86,28 +113,7 @@ export class WorkerMetrics implements StageMetrics {
     });
     this.#records.inc({ worker }, 0);
     this.#aborts.inc({ worker }, 0);
-    new Gauge({
-      name: 'sluice_lag_records',
-      help: 'Unread offsets of the input partition, control records counted',
-      labelNames: ['worker', 'partition'],
-      registers,
-      collect() {
-        this.reset();
-        for (const { partition, lag } of tasks()) this.set({ worker, partition: String(partition) }, Number(lag));
-      },
-    });
-    new Gauge({
-      name: 'sluice_stream_time_seconds',
-      help: 'Newest source commit time processed, Unix seconds; now minus this is the freshness',
-      labelNames: ['worker', 'partition'],
-      registers,
-      collect() {
-        this.reset();
-        for (const { partition, streamTimeMs } of tasks()) {
-          if (streamTimeMs > 0) this.set({ worker, partition: String(partition) }, streamTimeMs / 1000);
-        }
-      },
-    });
+    progressGauges(this.registry, worker, tasks);
   }
 
   records(count: number): void {

@@ -43,6 +43,8 @@ export interface SessionOptions {
   readonly counters: SessionCounters;
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number;
+  /** Nothing more is sent. May be called more than once. */
+  readonly ended: () => void;
 }
 
 const POLICY_VIOLATION = 1008;
@@ -118,7 +120,10 @@ export class Session implements PeerHandler, Watcher {
 
   closed(): void {
     this.#closed = true;
-    this.#forgetAll();
+    for (const series of this.#subscriptions.values()) this.#options.candles.unwatch(series, this);
+    this.#subscriptions.clear();
+    this.#pending.clear();
+    this.#options.ended();
   }
 
   /** All or nothing: a client need not find out which part of a frame was obeyed. */
@@ -195,11 +200,5 @@ export class Session implements PeerHandler, Watcher {
   #end(code: number, reason: string): void {
     this.closed();
     this.#options.peer.close(code, reason);
-  }
-
-  #forgetAll(): void {
-    for (const series of this.#subscriptions.values()) this.#options.candles.unwatch(series, this);
-    this.#subscriptions.clear();
-    this.#pending.clear();
   }
 }

@@ -40,6 +40,7 @@ export class Client implements Peer {
       limits: { ...LIMITS, ...options.limits },
       counters: { sent: () => {}, error: () => {}, conflated: () => this.conflated++ },
       now: () => this.nowMs,
+      ended: () => {},
     });
   }
 
