@@ -6,6 +6,17 @@ import { SluiceError } from '../engine/errors.ts';
 
 const int = (fallback: number, min = 0) => z.coerce.number().int().min(min).default(fallback);
 
+/** Parts between commas. */
+const list = z
+  .string()
+  .default('')
+  .transform((text) =>
+    text
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== ''),
+  );
+
 /** `table=days,…` */
 function ttlDays(text: string, context: z.RefinementCtx): Record<string, number> {
   const days: Record<string, number> = {};
@@ -90,6 +101,16 @@ const schema = z.object({
     .default('.')
     .transform((text) => text.split(',').filter((folder) => folder !== ''))
     .describe('whose free space the monitor watches'),
+  SLUICE_PRICES_GATEWAY_HOST: z.string().default('127.0.0.1').describe('where the market feed listens'),
+  SLUICE_PRICES_GATEWAY_PORT: int(19_300).describe('0 lets the system choose'),
+  SLUICE_PRICES_GATEWAY_AUTH: z.enum(['token', 'none']).default('token').describe('none: on loopback only'),
+  SLUICE_PRICES_GATEWAY_TOKENS_FILE: z.string().optional().describe('a line for each token: npm run gateway -- token'),
+  SLUICE_PRICES_GATEWAY_ORIGINS: list.describe('pages that may connect, e.g. https://charts.example.com'),
+  SLUICE_PRICES_GATEWAY_TLS_CERT: z.string().optional().describe('path of a PEM file; with the key turns TLS on'),
+  SLUICE_PRICES_GATEWAY_TLS_KEY: z.string().optional(),
+  SLUICE_PRICES_GATEWAY_MAX_CONNECTIONS: int(2_000, 1),
+  SLUICE_PRICES_GATEWAY_HEARTBEAT_MS: int(15_000, 100).describe('a client that does not answer until the next is dead'),
+  SLUICE_PRICES_GATEWAY_DELAYED_MS: int(10_000, 1_000).describe('clients are told when the values are older'),
   SLUICE_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
 });
 

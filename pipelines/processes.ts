@@ -22,6 +22,7 @@ import {
   redisProbe,
   registryProbe,
 } from './operations/monitor/probes.ts';
+import { createMarketGateway, MARKET_GATEWAY } from './prices/gateway/create.ts';
 import { PRICES_MONITORED } from './prices/monitored.ts';
 import { PRICES_WORKERS } from './prices/workers.ts';
 import { workerEnvironment } from './worker-environment.ts';
@@ -30,11 +31,15 @@ export const MONITOR = 'sluice.monitor';
 
 const WORKERS = { ...ENGAGEMENT_WORKERS, ...PRICES_WORKERS };
 
-export const PROCESS_NAMES: readonly string[] = [...Object.keys(WORKERS), MONITOR];
+export const PROCESS_NAMES: readonly string[] = [...Object.keys(WORKERS), MARKET_GATEWAY, MONITOR];
 
-/** The processes of these pipelines, and the monitor. A pipeline's name is what the names of its workers begin with. */
+/**
+ * The workers of these pipelines, and the monitor. A pipeline's name is what the names of its workers begin with. A gateway is not among them: it needs
+ * tokens, and whoever wants one starts it.
+ */
 export function processesOf(pipelines: readonly string[]): readonly string[] {
-  return PROCESS_NAMES.filter((name) => name === MONITOR || pipelines.includes(name.slice(0, name.indexOf('.'))));
+  const workers = Object.keys(WORKERS).filter((name) => pipelines.includes(name.slice(0, name.indexOf('.'))));
+  return [...workers, MONITOR];
 }
 
 export interface Process {
@@ -48,6 +53,7 @@ export interface Process {
 /** Builds a process; nothing runs yet. `name` is one of `PROCESS_NAMES`. */
 export async function createProcess(name: string, config: Config, logger: Logger): Promise<Process> {
   if (name === MONITOR) return createMonitor(config, logger);
+  if (name === MARKET_GATEWAY) return createMarketGateway(config, logger);
   const { worker, run, stop } = await WORKERS[name]!(workerEnvironment(name, config, logger));
   return { registry: worker.metrics.registry, readiness: () => worker.readiness(), run, stop };
 }

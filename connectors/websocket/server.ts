@@ -93,6 +93,8 @@ export class WebSocketFront<I> {
   readonly #connections = new Set<Connection<I>>();
   #heartbeat: NodeJS.Timeout | undefined;
   #stopping = false;
+  /** Called when the last connection has closed. */
+  #emptied: () => void = () => {};
 
   constructor(options: WebSocketOptions<I>) {
     this.#options = options;
@@ -140,13 +142,17 @@ export class WebSocketFront<I> {
     this.#stopping = true;
     clearInterval(this.#heartbeat);
     const ended = new Promise<void>((resolve) => this.#http.close(() => resolve()));
+    const emptied = new Promise<void>((resolve) => {
+      this.#emptied = resolve;
+    });
+    if (this.#connections.size === 0) this.#emptied();
     for (const { socket } of this.#connections) socket.close(GOING_AWAY, 'the gateway stops');
     this.#http.closeIdleConnections();
     const late = setTimeout(() => {
       for (const { socket } of this.#connections) socket.terminate();
       this.#http.closeAllConnections();
     }, CLOSE_DEADLINE_MS);
-    await ended;
+    await Promise.all([ended, emptied]);
     clearTimeout(late);
   }
 
@@ -200,6 +206,7 @@ export class WebSocketFront<I> {
     socket.on('close', () => {
       this.#connections.delete(connection);
       handler.closed();
+      if (this.#connections.size === 0) this.#emptied();
     });
   }
 

@@ -3,7 +3,7 @@
  * the greatest start among those that its partition's log holds. It keeps the newest few, so that a deletion shows the one before; when all of
  * them are deleted and there were older ones, it is exhausted: only reading the log again tells what it shows.
  */
-import { type FeedCandle, type Interval, type SeriesName, seriesKey, valueFrame } from './protocol.ts';
+import { type FeedCandle, type FeedInterval, type SeriesName, seriesKey, valueFrame } from './protocol.ts';
 
 export interface Watcher {
   /** The series shows another value than before. */
@@ -15,7 +15,7 @@ const KEPT = 8;
 
 export class Series implements SeriesName {
   readonly symbol: string;
-  readonly interval: Interval;
+  readonly interval: FeedInterval;
   readonly watchers = new Set<Watcher>();
   /** Newest first. */
   #held: FeedCandle[] = [];
@@ -82,7 +82,7 @@ export class Series implements SeriesName {
 /** One record of the topic, its key decoded. */
 export interface CandleRecord {
   readonly stockId: bigint;
-  readonly interval: Interval;
+  readonly interval: FeedInterval;
   readonly start: number;
   /** Null is a tombstone. */
   readonly candle: (FeedCandle & { readonly symbol: string }) | null;
@@ -111,7 +111,7 @@ export class CurrentCandles {
   }
 
   /** The series that a record is of, if there is one: so that others need not be decoded. */
-  seriesOf(stockId: bigint, interval: Interval): Series | undefined {
+  seriesOf(stockId: bigint, interval: FeedInterval): Series | undefined {
     const symbol = this.#symbols.get(stockId);
     return symbol === undefined ? undefined : this.#series.get(seriesKey({ symbol, interval }));
   }

@@ -5,7 +5,7 @@
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { WebSocketFront } from '../../../connectors/websocket/server.ts';
-import { TokenFile } from '../../../connectors/websocket/token-file.ts';
+import type { TokenFile } from '../../../connectors/websocket/token-file.ts';
 import { identify, stillValid, type TokenEntry } from '../../../connectors/websocket/tokens.ts';
 import type { FramedDecoder } from '../../../engine/avro/framed-decoder.ts';
 import { Broadcast } from '../../../engine/broadcast.ts';
@@ -16,7 +16,7 @@ import type { CandleKey } from '../../../schemas/prices/candle-key.ts';
 import { CurrentCandles, type Series } from './current.ts';
 import type { FeedRecord } from './feed-codec.ts';
 import { GatewayMetrics } from './metrics.ts';
-import { type FeedStatus, INTERVALS, type Interval, MARKET_PATH, SUBPROTOCOL } from './protocol.ts';
+import { FEED_INTERVALS, type FeedInterval, type FeedStatus, MARKET_PATH, SUBPROTOCOL } from './protocol.ts';
 import { Session, type SessionLimits } from './session.ts';
 
 export interface GatewayOptions {
@@ -42,7 +42,7 @@ export interface GatewayOptions {
 const MAX_BUFFERED_FACTOR = 4;
 const TICK_MS = 1_000;
 const ANYBODY: TokenEntry = { name: 'anybody', hash: Buffer.alloc(0), expiresMs: null };
-const KNOWN_INTERVALS: ReadonlySet<string> = new Set(INTERVALS);
+const KNOWN_INTERVALS: ReadonlySet<string> = new Set(FEED_INTERVALS);
 
 export class MarketGateway {
   readonly #options: GatewayOptions;
@@ -64,7 +64,7 @@ export class MarketGateway {
     const { client, topic, logger, tokens, limits, name } = options;
     this.#metrics = new GatewayMetrics(name, {
       connections: () => this.#front.connections,
-      subscriptions: () => this.#sessions.values().reduce((sum, session) => sum + session.subscriptions, 0),
+      subscriptions: () => [...this.#sessions].reduce((sum, session) => sum + session.subscriptions, 0),
       series: () => this.#candles.size,
       progress: () =>
         this.#broadcast.lags.map((at) => ({ ...at, streamTimeMs: this.#streamTimes.get(at.partition) ?? 0 })),
@@ -182,7 +182,7 @@ export class MarketGateway {
   }
 
   #applyCandle(
-    { stock_id: stockId, interval, start }: CandleKey & { readonly interval: Interval },
+    { stock_id: stockId, interval, start }: CandleKey & { readonly interval: FeedInterval },
     value: Buffer | null,
     only: ReadonlySet<Series> | null,
   ): Series | null {
@@ -219,6 +219,6 @@ export class MarketGateway {
   }
 }
 
-function isInterval(text: string): text is Interval {
+function isInterval(text: string): text is FeedInterval {
   return KNOWN_INTERVALS.has(text);
 }

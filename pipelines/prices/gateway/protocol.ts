@@ -1,16 +1,17 @@
 /** The frames of the market feed, version 1 (docs/market-feed.md): what a client may send, what it is sent. JSON text both ways. */
 import { z } from 'zod';
+import { BAR, INTERVALS } from '../intervals.ts';
 
 export const PROTOCOL_VERSION = 1;
 export const SUBPROTOCOL = 'sluice.market.v1';
 export const MARKET_PATH = '/ws/market';
 
-export const INTERVALS = ['bar', '5m', '15m', '1h', '1d', '1w'] as const;
-export type Interval = (typeof INTERVALS)[number];
+export const FEED_INTERVALS = [BAR, ...INTERVALS] as const;
+export type FeedInterval = (typeof FEED_INTERVALS)[number];
 
 export interface SeriesName {
   readonly symbol: string;
-  readonly interval: Interval;
+  readonly interval: FeedInterval;
 }
 
 /** What a series is known by in a Map. */
@@ -54,7 +55,7 @@ const clientFrame = z.strictObject({
     .array(
       z.strictObject({
         symbol: z.string().regex(/^[\w.^=:/-]{1,32}$/, 'a symbol is 1 to 32 letters, digits and . ^ = : / - _'),
-        interval: z.enum(INTERVALS),
+        interval: z.enum(FEED_INTERVALS),
       }),
     )
     .min(1)

@@ -1,7 +1,7 @@
 /** A client and its transport in memory: what was sent, what is buffered, and room made when a test says so. */
 import type { Peer } from '../../../connectors/websocket/server.ts';
 import type { CandleRecord, CurrentCandles } from '../../../pipelines/prices/gateway/current.ts';
-import type { FeedStatus, Interval } from '../../../pipelines/prices/gateway/protocol.ts';
+import type { FeedInterval, FeedStatus } from '../../../pipelines/prices/gateway/protocol.ts';
 import { Session, type SessionLimits } from '../../../pipelines/prices/gateway/session.ts';
 
 export const LIMITS: SessionLimits = {
@@ -69,11 +69,11 @@ export class Client implements Peer {
     this.session.message(JSON.stringify(frame));
   }
 
-  subscribe(...names: readonly (readonly [string, Interval])[]): void {
+  subscribe(...names: readonly (readonly [string, FeedInterval])[]): void {
     this.ask({ type: 'subscribe', series: names.map(([symbol, interval]) => ({ symbol, interval })) });
   }
 
-  unsubscribe(...names: readonly (readonly [string, Interval])[]): void {
+  unsubscribe(...names: readonly (readonly [string, FeedInterval])[]): void {
     this.ask({ type: 'unsubscribe', series: names.map(([symbol, interval]) => ({ symbol, interval })) });
   }
 
@@ -94,7 +94,7 @@ export class Client implements Peer {
 export const stockId = (symbol: string): bigint => BigInt(symbol.charCodeAt(0));
 
 /** A record of a candle with everything at one price; null is a tombstone. */
-export function recordOf(symbol: string, interval: Interval, start: number, closeE6: bigint | null): CandleRecord {
+export function recordOf(symbol: string, interval: FeedInterval, start: number, closeE6: bigint | null): CandleRecord {
   const at = { stockId: stockId(symbol), interval, start };
   if (closeE6 === null) return { ...at, candle: null };
   const prices = { openE6: closeE6, highE6: closeE6, lowE6: closeE6, closeE6, vwapE6: closeE6 };

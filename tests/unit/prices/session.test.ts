@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CurrentCandles } from '../../../pipelines/prices/gateway/current.ts';
-import { INTERVALS } from '../../../pipelines/prices/gateway/protocol.ts';
+import { FEED_INTERVALS } from '../../../pipelines/prices/gateway/protocol.ts';
 import { Client, LIMITS, recordOf } from './feed.ts';
 
 const many = (count: number) => Array.from({ length: count }, (_, i) => [`S${i}`, '5m'] as const);
@@ -152,7 +152,7 @@ describe('a session', () => {
   });
 
   const symbol = fc.constantFrom('A', 'B', 'C');
-  const interval = fc.constantFrom(...INTERVALS.slice(0, 2));
+  const interval = fc.constantFrom(...FEED_INTERVALS.slice(0, 2));
   const step = fc.oneof(
     { weight: 5, arbitrary: fc.record({ do: fc.constant('put' as const), symbol, interval, start: fc.nat(20) }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant('delete' as const), symbol, interval, start: fc.nat(20) }) },
@@ -201,7 +201,7 @@ describe('a session', () => {
         candles.publish();
         while (clients[1]!.drain());
         for (const name of subscribed) {
-          const [of, at] = name.split('|') as [string, (typeof INTERVALS)[number]];
+          const [of, at] = name.split('|') as [string, (typeof FEED_INTERVALS)[number]];
           const asked = new Client(candles);
           asked.subscribe([of, at]);
           for (const client of clients) expect(client.values(of, at).at(-1)).toEqual(asked.values(of, at).at(-1));
