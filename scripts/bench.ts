@@ -1,10 +1,11 @@
-/** `npm run bench -- e2e|replay|backfill`: how fast, how fresh and how costly, on this machine. What the figures mean: docs/performance.md. */
+/** `npm run bench -- e2e|replay|backfill|gateway`: how fast, how fresh and how costly, on this machine. What the figures mean: docs/performance.md. */
 import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { describe } from '../infra/native/error.ts';
 import { type BackfillBenchResult, backfillBench } from './bench/backfill.ts';
 import { type E2eResult, e2e } from './bench/e2e.ts';
+import { type GatewayFlags, type GatewayResult, gateway } from './bench/gateway.ts';
 import { type ReplayResult, replay, STAGES, type StageName } from './bench/replay.ts';
 
 const whole = (text: string): number => {
@@ -133,6 +134,18 @@ function printBackfill({
   console.log(`compared with Postgres: ${compared}`);
 }
 
+async function runGateway(flags: GatewayFlags & { readonly json: boolean }): Promise<void> {
+  const result = await gateway({ ...flags, signal: stopSignal(), say });
+  if (!flags.json) printGateway(result);
+  else console.log(JSON.stringify(result));
+}
+
+function printGateway({ machine, commitToClient, peakRssMiB, ...figures }: GatewayResult): void {
+  console.log(`${machine.cores} × ${machine.cpu}`);
+  console.table({ 'commit to client': commitToClient });
+  console.table({ ...figures, peakRssMiB });
+}
+
 const program = new Command('bench').description('Measure Sluice on this machine, on servers of its own.');
 program
   .command('e2e')
@@ -171,6 +184,17 @@ program
   .option('--seed <n>', 'of the traffic', whole, 42)
   .option('--json', 'the last line is one JSON object', false)
   .action(runBackfill);
+program
+  .command('gateway')
+  .description('the market feed: clients of one gateway, how late values reach them, what it costs')
+  .option('--connections <n>', 'clients that read', whole, 2_000)
+  .option('--deaf <n>', 'among them, clients that never read', whole, 20)
+  .option('--subscriptions <n>', 'of each client', whole, 10)
+  .option('--symbols <n>', 'each with a candle that changes', whole, 1_000)
+  .option('--rate <n>', 'changes a minute', whole, 10_000)
+  .option('--seconds <n>', 'measured time', whole, 60)
+  .option('--json', 'the last line is one JSON object', false)
+  .action(runGateway);
 
 try {
   await program.parseAsync();

@@ -12,6 +12,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { listenError } from './errors.ts';
 
 /** One client, as its handler sees it. */
 export interface Peer {
@@ -126,11 +127,11 @@ export class WebSocketFront<I> {
     return this.#connections.size;
   }
 
-  /** Returns the port. Rejects when it is taken. */
+  /** Returns the port. Throws WEBSOCKET_… as of errors.ts. */
   async listen(): Promise<number> {
     const { port, host, heartbeatMs } = this.#options;
     await new Promise<void>((resolve, reject) => {
-      this.#http.once('error', reject);
+      this.#http.once('error', (error) => reject(listenError(error, `${host}:${port}`)));
       this.#http.listen(port, host, resolve);
     });
     this.#heartbeat = setInterval(() => this.#beat(), heartbeatMs);

@@ -99,6 +99,11 @@ describe('the WebSocket server', () => {
     expect(server.refused).toEqual(['starting', 'origin', 'full']);
   });
 
+  it('says so when its port is taken', async () => {
+    const { port } = await start();
+    await expect(new Server({ port }).front.listen()).rejects.toMatchObject({ code: 'WEBSOCKET_PORT_TAKEN' });
+  });
+
   it('hands over what is said, and ends a connection whose frame is too large', async () => {
     const server = await start();
     const client = await server.connect();

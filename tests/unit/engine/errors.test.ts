@@ -13,6 +13,7 @@ import { isKafka, kafkaError } from '../../../connectors/kafka/errors.ts';
 import { postgresError } from '../../../connectors/postgres/errors.ts';
 import { CONNECTION_CODES, redisError } from '../../../connectors/redis/errors.ts';
 import { answerError } from '../../../connectors/registry/errors.ts';
+import { listenError } from '../../../connectors/websocket/errors.ts';
 import { missingField, undecodable, unknownSchema } from '../../../engine/avro/errors.ts';
 import { actionOf, SluiceError } from '../../../engine/errors.ts';
 
@@ -74,6 +75,7 @@ const answers: Readonly<Record<string, (row: Row) => SluiceError>> = {
         ? { status: Number(key), errorCode: 0, message: 'm' }
         : { status: 500, errorCode: Number(key), message: 'm' },
     ),
+  websocket: ({ key }) => listenError(coded(key), 'x'),
 };
 
 /** Where each vendor explains its codes. */
@@ -84,6 +86,7 @@ const MANUALS: Readonly<Record<string, RegExp>> = {
   postgres: /https:\/\/www\.postgresql\.org\/docs\/\d+\/errcodes-appendix\.html/,
   redis: /https:\/\/redis\.io\/docs\/\S+simple-errors/,
   registry: /https:\/\/docs\.confluent\.io\/platform\/current\/schema-registry\/\S+#errors/,
+  websocket: /https:\/\/nodejs\.org\/api\/errors\.html/,
 };
 
 /** The fewest rows a connector's tables have: a walk that finds less has lost its way. */
@@ -94,6 +97,7 @@ const AT_LEAST: Readonly<Record<string, number>> = {
   postgres: 35,
   redis: 15,
   registry: 15,
+  websocket: 4,
 };
 
 const connectors = readdirSync(CONNECTORS).sort();
