@@ -8,7 +8,7 @@ import { SluiceError } from '../../engine/errors.ts';
 import { MARKET_GATEWAY } from '../../pipelines/prices/gateway/create.ts';
 import { MARKET_PATH } from '../../pipelines/prices/gateway/protocol.ts';
 import { CANDLES } from '../../pipelines/prices/topics.ts';
-import { Children } from '../start/children.ts';
+import { Children, type WorkerChild } from '../start/children.ts';
 import { CandleWriter, symbolOf } from './candle-writer.ts';
 import { summaryOf } from './freshness.ts';
 import { Latencies, type LatencySummary } from './latency.ts';
@@ -36,8 +36,10 @@ export interface GatewayResult {
   readonly commitToClient: LatencySummary;
   readonly changes: number;
   readonly framesRead: number;
-  /** Connections that ended during the measured time. */
+  /** Connections of clients that read, and that ended during the measured time. */
   readonly connectionsLost: number;
+  /** Connections that the gateway cut: those that never read. */
+  readonly connectionsCut: number;
   /** Of one core, in the measured time. */
   readonly gatewayCpuPercent: number;
   readonly peakRssMiB: number;
@@ -87,7 +89,7 @@ export async function gateway(options: GatewayOptions): Promise<GatewayResult> {
     undo.push(() => clients.close());
     options.say(`Connecting ${options.connections} clients`);
     await clients.connect();
-    return await measure({ options, changes, clients, pid: worker!.process.status.pid! });
+    return await measure({ options, changes, clients, worker: worker! });
   } finally {
     for (const step of undo.reverse()) await step();
   }
@@ -97,9 +99,10 @@ async function measure(run: {
   readonly options: GatewayOptions;
   readonly changes: Changes;
   readonly clients: Clients;
-  readonly pid: number;
+  readonly worker: WorkerChild;
 }): Promise<GatewayResult> {
-  const { options, changes, clients, pid } = run;
+  const { options, changes, clients, worker } = run;
+  const pid = worker.process.status.pid!;
   options.say('Warming up');
   await changes.writeFor(WARM_UP_MS);
   options.say(`Measuring ${options.seconds} s`);
@@ -117,8 +120,9 @@ async function measure(run: {
     changes: written,
     framesRead: clients.framesRead,
     connectionsLost: clients.lost - lostBefore,
+    connectionsCut: await connectionsCut(worker.port),
     gatewayCpuPercent: Math.round(cpuMicros / 10 / tookMs),
-    peakRssMiB: peakResidentMiB(pid),
+    peakRssMiB: Math.round(peakResidentMiB(pid)),
   };
 }
 
@@ -130,6 +134,12 @@ async function untilReady(port: number, signal: AbortSignal): Promise<void> {
     await delay(100, undefined, { signal }).catch(() => undefined);
   }
   throw new SluiceError('The gateway did not get ready', { code: 'BENCH_TIMEOUT', action: 'fatal' });
+}
+
+async function connectionsCut(metricsPort: number): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+  const lines = text.matchAll(/^sluice_feed_dropped_total\{[^}]*\} (\d+)$/gm);
+  return [...lines].reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
 /** Changes of candles, one symbol after the other. */
@@ -213,15 +223,18 @@ class Clients {
     const socket = new WebSocket(`ws://127.0.0.1:${this.#port}${MARKET_PATH}`);
     this.#sockets.push(socket);
     await once(socket, 'open');
-    socket.on('close', () => this.lost++);
     socket.on('error', () => {});
     const series = Array.from({ length: subscriptions }, (_, i) => ({
       symbol: symbolOf((number * subscriptions + i) % symbols),
       interval: INTERVAL,
     }));
     socket.send(JSON.stringify({ type: 'subscribe', series }));
-    if (number < deaf) socket.pause();
-    else socket.on('message', (data) => this.#read(String(data)));
+    if (number < deaf) {
+      socket.pause();
+      return;
+    }
+    socket.on('close', () => this.lost++);
+    socket.on('message', (data) => this.#read(String(data)));
   }
 
   #read(text: string): void {
