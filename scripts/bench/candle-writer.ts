@@ -91,7 +91,13 @@ export class CandleWriter {
   #stamp(batch: OutputBatch, asOfMs: number): void {
     const at = { stock_id: -1n - BigInt(batch.partition), interval: 'asof', start: 0 };
     const key = Buffer.from(encodeCandleKey(this.#bytes, this.#ids.key, at));
-    const body = { kind: 'CandlesAsOf' as const, partition: batch.partition, stream_time: asOfMs, source_lsn: 1n };
+    const body = {
+      kind: 'CandlesAsOf' as const,
+      partition: batch.partition,
+      stream_time: asOfMs,
+      final_to: 0,
+      source_lsn: 1n,
+    };
     batch.append(key, encodeCandle(this.#bytes, this.#ids.value, { body }), asOfMs);
   }
 }
