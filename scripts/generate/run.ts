@@ -1,6 +1,6 @@
 /** Runs traffic against a database at a pace. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Traffic, type TrafficBatch, type TrafficOptions } from '../../pipelines/engagement/traffic/traffic.ts';
+import { Pace } from './pace.ts';
 import { TrafficWriter, type Written } from './writer.ts';
 
 export interface RunOptions extends Omit<TrafficOptions, 'existingIds'> {
@@ -28,11 +28,7 @@ export interface RunSummary extends Written {
   readonly achievedRate: number;
 }
 
-/** Small batches at short intervals: a burst a second would be measured as latency downstream. */
-const TICK_MS = 50;
 const MAX_BATCH = 5_000;
-/** After a stall, at most so much is made up for; the rest shows as a lower rate. */
-const MAX_DEBT_MS = 1_000;
 const EXISTING_IDS = 20_000;
 
 /** Writes traffic until the time is over or the signal is aborted; always ends after a whole batch. */
@@ -54,10 +50,7 @@ class Run {
   readonly #options: RunOptions;
   readonly #writer: TrafficWriter;
   readonly #traffic: Traffic;
-  readonly #startedMs = performance.now();
-  #made = 0;
-  /** What is never made up for, in events. */
-  #forgiven = 0;
+  readonly #pace: Pace;
   #written: Written = { inserted: 0, updated: 0, deleted: 0, contentEdits: 0 };
   #reportedMs = 0;
 
@@ -65,21 +58,22 @@ class Run {
     this.#options = options;
     this.#writer = writer;
     this.#traffic = traffic;
+    this.#pace = new Pace(options);
   }
 
   async toEnd(): Promise<RunSummary> {
     let writing: Promise<void> = Promise.resolve();
     while (!this.#options.signal.aborted) {
-      const due = this.#due();
+      const due = this.#pace.due(MAX_BATCH);
       if (due === 0) {
-        if (this.#timeIsOver()) break;
-        await this.#untilNextTick();
+        if (this.#pace.timeIsOver) break;
+        await this.#pace.untilNextTick(this.#options.signal);
         continue;
       }
       const ids = await this.#writer.takeIds(due);
       const batch = this.#traffic.next(ids, wallMicros());
       const rows = this.#writer.encode(batch);
-      this.#made += due;
+      this.#pace.made(due);
       // The server works on one batch while the next is made.
       await writing;
       writing = this.#write(batch, rows);
@@ -102,41 +96,15 @@ class Run {
     };
   }
 
-  #elapsedMs(): number {
-    return performance.now() - this.#startedMs;
-  }
-
-  #timeIsOver(): boolean {
-    return this.#options.seconds > 0 && this.#elapsedMs() >= this.#options.seconds * 1_000;
-  }
-
-  /** How many events to make now; 0 when there is nothing to do yet. */
-  #due(): number {
-    const { rate, seconds } = this.#options;
-    if (rate === 0) return this.#timeIsOver() ? 0 : MAX_BATCH;
-    const elapsedMs = seconds > 0 ? Math.min(this.#elapsedMs(), seconds * 1_000) : this.#elapsedMs();
-    const due = Math.floor((elapsedMs * rate) / 1_000) - this.#made - this.#forgiven;
-    const tooMuch = Math.max(0, due - Math.ceil((MAX_DEBT_MS * rate) / 1_000));
-    this.#forgiven += tooMuch;
-    return Math.min(due - tooMuch, MAX_BATCH);
-  }
-
-  async #untilNextTick(): Promise<void> {
-    const elapsedMs = this.#elapsedMs();
-    const next = (Math.floor(elapsedMs / TICK_MS) + 1) * TICK_MS;
-    // A rate of less than one event a tick waits longer, not busily.
-    await sleep(Math.max(1, next - elapsedMs), undefined, { signal: this.#options.signal }).catch(() => undefined);
-  }
-
   #report(): void {
-    const elapsedMs = this.#elapsedMs();
+    const elapsedMs = this.#pace.elapsedMs;
     if (elapsedMs - this.#reportedMs < 1_000) return;
     this.#reportedMs = elapsedMs;
     this.#options.onProgress?.({ ...this.#written, elapsedMs });
   }
 
   #summary(): RunSummary {
-    const seconds = this.#elapsedMs() / 1_000;
+    const seconds = this.#pace.elapsedMs / 1_000;
     return {
       rate: this.#options.rate,
       seconds: Math.round(seconds * 1_000) / 1_000,

@@ -1,5 +1,5 @@
 /** The contents that traffic is about. */
-import { Random } from './random.ts';
+import { Random } from '../../random.ts';
 
 export const CONTENT_TYPES = ['podcast', 'newsletter', 'video'] as const;
 export type ContentType = (typeof CONTENT_TYPES)[number];

@@ -1,4 +1,4 @@
-import type { Random } from './random.ts';
+import type { Random } from '../../random.ts';
 
 /** A bounded bag of ids with a removal in constant time. */
 class Bag {

@@ -1,6 +1,7 @@
 /** People using contents: each session is one user on one device with one content, moving through play, pause, finish. */
+
+import type { Random } from '../../random.ts';
 import type { Content } from './catalogue.ts';
-import type { Random } from './random.ts';
 import type { Zipf } from './zipf.ts';
 
 export const EVENT_TYPES = ['play', 'pause', 'finish', 'click'] as const;

@@ -2,8 +2,9 @@
  * Made-up engagement, the same for the same seed: a pure core that knows neither clock nor database. The sequence of
  * events and changes does not depend on how it is cut into batches.
  */
+
+import { Random } from '../../random.ts';
 import { type Content, editContent, makeCatalogue, randomUuid } from './catalogue.ts';
-import { Random } from './random.ts';
 import { RowIds } from './row-ids.ts';
 import { Sessions, type Step } from './sessions.ts';
 import { Zipf } from './zipf.ts';

@@ -1,4 +1,4 @@
-import type { Random } from './random.ts';
+import type { Random } from '../../random.ts';
 
 /**
  * Picks ranks 0…n−1 by Zipf's law (rank k with weight 1 / (k + 1)^exponent) in constant time, by Walker's alias method.

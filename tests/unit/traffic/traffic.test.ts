@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { uuidText } from '../../../pipelines/engagement/traffic/catalogue.ts';
-import { Random } from '../../../pipelines/engagement/traffic/random.ts';
 import { Traffic, type TrafficBatch, type TrafficOptions } from '../../../pipelines/engagement/traffic/traffic.ts';
 import { Zipf } from '../../../pipelines/engagement/traffic/zipf.ts';
+import { Random } from '../../../pipelines/random.ts';
 
 const NOW = Date.UTC(2026, 0, 2) * 1_000;
 const OPTIONS: TrafficOptions = {
