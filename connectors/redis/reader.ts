@@ -51,9 +51,15 @@ async function readTop(client: RedisClient, { leaderboard, board, count }: TopRe
     throw redisError(error, `reading ${keys[0]}`);
   });
   const [listed, stamped] = reply as Reply;
+  const places = listed.map(([member, score, fields]) => ({ member, score: Number(score), fields: toRecord(fields) }));
+  return { places, ...stampsOf(toRecord(stamped)) };
+}
+
+/** Sorts the fields of a hash of stamps. */
+export function stampsOf(fields: Readonly<Record<string, string>>): Pick<BoardReading, 'stamps' | 'partitions'> {
   const stamps = new Map<number, Record<string, string>>();
   let partitions = 0;
-  for (const [name, value] of Object.entries(toRecord(stamped))) {
+  for (const [name, value] of Object.entries(fields)) {
     const cut = name.indexOf(':');
     if (cut < 0) {
       if (name === 'partitions') partitions = Number(value);
@@ -64,8 +70,7 @@ async function readTop(client: RedisClient, { leaderboard, board, count }: TopRe
     stamps.set(partition, stamp);
     stamp[name.slice(cut + 1)] = value;
   }
-  const places = listed.map(([member, score, fields]) => ({ member, score: Number(score), fields: toRecord(fields) }));
-  return { places, stamps, partitions };
+  return { stamps, partitions };
 }
 
 /** Field, value, field, value …, as Redis answers HGETALL inside a script. */

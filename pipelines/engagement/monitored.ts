@@ -1,4 +1,5 @@
 /** What the monitor (pipelines/operations/monitor/monitored.ts) is told of the engagement pipeline. */
+import { asOfKey } from '../../connectors/redis/keys.ts';
 import { ENGAGEMENT_LEADERBOARDS } from './redis-boards.ts';
 import {
   CDC_EVENTS,
@@ -27,11 +28,6 @@ export function engagementMonitored({ mirrored }: { readonly mirrored: boolean }
     transactional: [CDC_EVENTS, CHANGES, EVENTS_V1, LEADERBOARDS, LEADERBOARD_CHANGELOG, DLQ],
     dlq: DLQ,
     clickHouseSinks: [SINKS.clickHouse],
-    redisSinks: [
-      {
-        name: SINKS.redis,
-        leaderboards: ENGAGEMENT_LEADERBOARDS.map(({ name, boards }) => ({ name, board: boards[0]! })),
-      },
-    ],
+    redisSinks: [{ name: SINKS.redis, stamps: ENGAGEMENT_LEADERBOARDS.map(({ name }) => asOfKey(name)) }],
   };
 }

@@ -2,8 +2,21 @@
 import type { MonitoredPipeline } from '../operations/monitor/monitored.ts';
 import { CANDLES_STAGE } from './candles-stage.ts';
 import { INDICATORS_STAGE } from './indicators-stage.ts';
+import { LATEST_STAMPS } from './redis-latest.ts';
 import { SCANNER_STAGE } from './scanner-stage.ts';
-import { CANDLES, CANDLES_V1, CDC_PRICES, DLQ, INDICATORS, MOVERS, SIGNALS_V1 } from './topics.ts';
+import {
+  CANDLES,
+  CANDLES_SINK,
+  CANDLES_V1,
+  CDC_PRICES,
+  CDC_STOCKS,
+  DLQ,
+  INDICATORS,
+  LATEST_SINK,
+  MOVERS,
+  SIGNALS_V1,
+  STOCKS_SINK,
+} from './topics.ts';
 
 export const PRICES_MONITORED: MonitoredPipeline = {
   name: 'prices',
@@ -11,9 +24,13 @@ export const PRICES_MONITORED: MonitoredPipeline = {
     { name: CANDLES_STAGE, input: CDC_PRICES },
     { name: INDICATORS_STAGE, input: CANDLES },
     { name: SCANNER_STAGE, input: INDICATORS },
+    { name: CANDLES_SINK, input: CANDLES },
+    { name: STOCKS_SINK, input: CDC_STOCKS },
+    { name: LATEST_SINK, input: CANDLES },
   ],
-  transactional: [CDC_PRICES, CANDLES, CANDLES_V1, INDICATORS, SIGNALS_V1, MOVERS, DLQ],
+  transactional: [CDC_PRICES, CDC_STOCKS, CANDLES, CANDLES_V1, INDICATORS, SIGNALS_V1, MOVERS, DLQ],
   dlq: DLQ,
-  clickHouseSinks: [],
-  redisSinks: [],
+  // Nothing in the topic of stocks says how far the source has come: that sink has no as-of time.
+  clickHouseSinks: [CANDLES_SINK],
+  redisSinks: [{ name: LATEST_SINK, stamps: [LATEST_STAMPS] }],
 };

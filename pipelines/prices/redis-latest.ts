@@ -1,7 +1,7 @@
 /** The newest price and indicators of each stock in Redis: where they are, and what a record of their topics means for them. */
 
 import type { RedisClientOptions } from '../../connectors/redis/client.ts';
-import { type LatestOperation, latestSink } from '../../connectors/redis/latest.ts';
+import { type LatestOperation, latestSink, latestStampsKey } from '../../connectors/redis/latest.ts';
 import type { Sink, SinkRecord } from '../../engine/sink.ts';
 import type { CandleRecord } from '../../schemas/prices/candle.ts';
 import type { CandleKey } from '../../schemas/prices/candle-key.ts';
@@ -17,6 +17,9 @@ export const LATEST = {
   control: 'px:{prices}:sink:latest',
   ttlMs: 5 * MINUTE_MS,
 } as const;
+
+/** The hash of its fences and stamps. */
+export const LATEST_STAMPS = latestStampsKey(LATEST.control);
 
 /** What a record of `prices.candles` means. */
 function mapCandle(

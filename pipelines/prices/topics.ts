@@ -17,6 +17,10 @@ export const SIGNALS_V1 = 'prices.signals.v1';
 export const MOVERS = 'prices.movers';
 export const DLQ = 'prices.dlq';
 
+export const CANDLES_SINK = 'prices.sink.clickhouse';
+export const STOCKS_SINK = 'prices.sink.clickhouse-stocks';
+export const LATEST_SINK = 'prices.sink.latest';
+
 export function pricesTopics(partitions: number): readonly TopicSpec[] {
   const compacted = [CANDLES, CANDLES_V1, INDICATORS, SIGNALS_V1, MOVERS];
   return [

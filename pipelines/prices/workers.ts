@@ -3,6 +3,8 @@
  *
  *   cdc stock_prices ─[candles]─► candles ─[indicators]─► indicators ─[scanner]─► movers
  *                        └► candles.v1        └► signals.v1 (the public contracts)
+ *                        └─(sink.clickhouse, sink.latest)─► ClickHouse, Redis
+ *   cdc stocks ─(sink.clickhouse-stocks)─► ClickHouse
  */
 import { type RunnableWorker, stageWorker } from '../../engine/stage-worker.ts';
 import { VersionedTable } from '../../engine/versioned-table.ts';
@@ -10,6 +12,7 @@ import { SUBJECTS } from '../../schemas/subjects.ts';
 import { sourceClock } from '../capture/source-clock.ts';
 import { OperatorGuard } from '../operations/operator-guard.ts';
 import { GATHER_BYTES, preparing, schemaId, type WorkerEnvironment, type WorkerTable } from '../worker-environment.ts';
+
 import { CANDLES_STAGE, candlesStage } from './candles-stage.ts';
 import { candleDecoder, candleKeyDecoder } from './codec/candle.ts';
 import { priceChangeDecoder, type RawStock, stockChangeDecoder } from './codec/cdc.ts';
@@ -17,6 +20,9 @@ import { indicatorsDecoder } from './codec/indicators.ts';
 import { moversDecoder } from './codec/movers.ts';
 import { INDICATORS_STAGE, indicatorsStage } from './indicators-stage.ts';
 import { SCANNER_STAGE, scannerStage } from './scanner-stage.ts';
+
+import { PRICES_SINKS } from './sink-workers.ts';
+
 import { CDC_PRICES, CDC_STOCKS } from './topics.ts';
 
 /** The stocks. A version in which all of `same` is as before is none. */
@@ -132,4 +138,5 @@ export const PRICES_WORKERS: WorkerTable = {
   [CANDLES_STAGE]: candles,
   [INDICATORS_STAGE]: indicators,
   [SCANNER_STAGE]: scanner,
+  ...PRICES_SINKS,
 };

@@ -9,9 +9,6 @@ export interface MonitoredPipeline {
   readonly dlq: string;
   /** Sinks that keep their position in ClickHouse's `sluice_progress`. */
   readonly clickHouseSinks: readonly string[];
-  /** Sinks that stamp leaderboards in Redis; one board of each leaderboard is enough to read its stamps. */
-  readonly redisSinks: readonly {
-    readonly name: string;
-    readonly leaderboards: readonly { readonly name: string; readonly board: string }[];
-  }[];
+  /** Sinks in Redis, and the hashes in which they keep stamps (fields `<partition>:stream_time`). */
+  readonly redisSinks: readonly { readonly name: string; readonly stamps: readonly string[] }[];
 }

@@ -4,7 +4,8 @@ import { type ClickHouseConfig, clickHouseClient, selectRows } from '../../../co
 import { ConnectApi } from '../../../connectors/debezium/connect-api.ts';
 import { isRunning } from '../../../connectors/debezium/status.ts';
 import { PostgresPool } from '../../../connectors/postgres/pool.ts';
-import { boardReader } from '../../../connectors/redis/reader.ts';
+import { redisClient } from '../../../connectors/redis/client.ts';
+import { stampsOf } from '../../../connectors/redis/reader.ts';
 import { RegistryHttp } from '../../../connectors/registry/http.ts';
 import type { Sample } from './metrics.ts';
 import type { MonitoredPipeline } from './monitored.ts';
@@ -133,34 +134,34 @@ export function redisProbe(url: string, pipelines: readonly MonitoredPipeline[])
   return {
     system: 'redis',
     open: () => {
-      const reader = boardReader({ url, commandTimeoutMs: REQUEST_TIMEOUT_MS });
+      const client = redisClient({ url, commandTimeoutMs: REQUEST_TIMEOUT_MS });
       let connected: Promise<void> | null = null;
       return {
         async poll() {
-          connected ??= reader.connect();
+          connected ??= client.connect();
           await connected;
           const samples: Sample[] = [];
           for (const { name: pipeline, redisSinks } of pipelines) {
-            for (const { name: sink, leaderboards } of redisSinks) {
-              const readings = await Promise.all(leaderboards.map(({ name, board }) => reader.top(name, board, 1)));
-              const oldest = oldestStamps(readings.map(({ stamps }) => stamps));
+            for (const { name: sink, stamps } of redisSinks) {
+              const hashes = await client.hashes(stamps);
+              const oldest = oldestStamps(hashes.map((fields) => stampsOf(fields).stamps));
               for (const [partition, ms] of oldest) samples.push(asOf(pipeline, sink, partition, ms));
             }
           }
           return samples;
         },
-        close: () => reader.close(),
+        close: () => client.close(),
       };
     },
   };
 }
 
-/** Of each partition the stream time of the leaderboard that is furthest behind. */
+/** Of each partition the stream time of what is furthest behind. */
 export function oldestStamps(
-  leaderboards: readonly ReadonlyMap<number, Readonly<Record<string, string>>>[],
+  readings: readonly ReadonlyMap<number, Readonly<Record<string, string>>>[],
 ): ReadonlyMap<number, number> {
   const oldest = new Map<number, number>();
-  for (const stamps of leaderboards) {
+  for (const stamps of readings) {
     for (const [partition, { stream_time: text }] of stamps) {
       if (text === undefined) continue;
       oldest.set(partition, Math.min(Number(text), oldest.get(partition) ?? Number.POSITIVE_INFINITY));

@@ -1,0 +1,107 @@
+/** The sinks of the prices pipeline. */
+
+import type { FramedDecoder } from '../../engine/avro/framed-decoder.ts';
+import type { LogRecord } from '../../engine/log.ts';
+import { sinkWorker } from '../../engine/sink-worker.ts';
+import type { RunnableWorker } from '../../engine/stage-worker.ts';
+import type { CandleRecord } from '../../schemas/prices/candle.ts';
+import type { CandleKey } from '../../schemas/prices/candle-key.ts';
+import { clickHouseConfig } from '../config.ts';
+import { GATHER_BYTES, preparing, type WorkerEnvironment, type WorkerTable } from '../worker-environment.ts';
+import { candlesClickHouseSink } from './clickhouse-candles.ts';
+import { stocksClickHouseSink } from './clickhouse-stocks.ts';
+import { candleDecoder, candleKeyDecoder } from './codec/candle.ts';
+import { stockRowDecoder } from './codec/stock.ts';
+import { latestPriceSink } from './redis-latest.ts';
+import { CANDLES, CANDLES_SINK, CDC_STOCKS, DLQ, LATEST_SINK, STOCKS_SINK } from './topics.ts';
+
+/** Loads the schemas that records and the keys of tombstones name. */
+function preparingBoth(values: FramedDecoder<unknown>, keys: FramedDecoder<unknown>) {
+  return async (records: readonly LogRecord[]): Promise<void> => {
+    const gone = records.filter(({ value }) => value === null);
+    await Promise.all([values.prepare(records.map(({ value }) => value)), keys.prepare(gone.map(({ key }) => key))]);
+  };
+}
+
+/** Reads the key of a tombstone that has been prepared. */
+function reading(keys: FramedDecoder<CandleKey>): (key: Uint8Array) => CandleKey {
+  return ({ buffer, byteOffset, byteLength }) => keys.decode(Buffer.from(buffer, byteOffset, byteLength));
+}
+
+const streamTimeMs = ({ body }: CandleRecord): number =>
+  body.kind === 'CandlesAsOf' ? body.stream_time : body.source_commit_ts;
+
+async function clickHouseCandles({ config, client, logger, registry }: WorkerEnvironment): Promise<RunnableWorker> {
+  const values = candleDecoder(registry);
+  const keys = candleKeyDecoder(registry);
+  const name = CANDLES_SINK;
+  return sinkWorker({
+    definition: {
+      name,
+      input: CANDLES,
+      dlq: DLQ,
+      sink: candlesClickHouseSink({ name, config: clickHouseConfig(config), keyOf: reading(keys) }),
+      prepare: preparingBoth(values, keys),
+      decode: (value) => values.decode(value),
+      streamTimeMs,
+      generation: config.SLUICE_GENERATION,
+      maxRecords: 30_000,
+    },
+    client,
+    logger,
+    gatherMs: config.SLUICE_CLICKHOUSE_GATHER_MS,
+    gatherBytes: 4 << 20,
+    bufferBytes: 3 << 20,
+  });
+}
+
+async function clickHouseStocks({ config, client, logger, registry }: WorkerEnvironment): Promise<RunnableWorker> {
+  const decoder = stockRowDecoder(registry);
+  const name = STOCKS_SINK;
+  return sinkWorker({
+    definition: {
+      name,
+      input: CDC_STOCKS,
+      dlq: DLQ,
+      sink: stocksClickHouseSink({ name, config: clickHouseConfig(config) }),
+      prepare: preparing(decoder),
+      decode: (value) => decoder.decode(value),
+      streamTimeMs: ({ commitTsMs }) => commitTsMs,
+      generation: config.SLUICE_GENERATION,
+      maxRecords: 10_000,
+    },
+    client,
+    logger,
+    gatherMs: config.SLUICE_CLICKHOUSE_GATHER_MS,
+    gatherBytes: GATHER_BYTES,
+  });
+}
+
+async function latest({ config, client, logger, registry }: WorkerEnvironment): Promise<RunnableWorker> {
+  const values = candleDecoder(registry);
+  const keys = candleKeyDecoder(registry);
+  const name = LATEST_SINK;
+  return sinkWorker({
+    definition: {
+      name,
+      input: CANDLES,
+      dlq: DLQ,
+      sink: latestPriceSink({ name, redis: { url: config.SLUICE_REDIS_URL }, keyOf: reading(keys) }),
+      prepare: preparingBoth(values, keys),
+      decode: (value) => values.decode(value),
+      streamTimeMs,
+      generation: config.SLUICE_GENERATION,
+      maxRecords: 20_000,
+    },
+    client,
+    logger,
+    gatherMs: config.SLUICE_REDIS_GATHER_MS,
+    gatherBytes: GATHER_BYTES,
+  });
+}
+
+export const PRICES_SINKS: WorkerTable = {
+  [CANDLES_SINK]: clickHouseCandles,
+  [STOCKS_SINK]: clickHouseStocks,
+  [LATEST_SINK]: latest,
+};
