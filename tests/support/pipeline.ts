@@ -32,6 +32,8 @@ const WORKERS = ['engagement.enrich', 'engagement.leaderboard', 'engagement.sink
 const SCRIPT_MS = 240_000;
 
 export interface PipelineOptions {
+  /** Those of engagement if not given. */
+  readonly workers?: readonly string[];
   /** Processes of each worker. */
   readonly instances: number;
   /** Processes to start beside the workers. */
@@ -66,7 +68,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
         // Each instance has its own folder of local stores, as on a machine of its own.
         env: { ...workerEnv, SLUICE_STATE_DIR: join(folder, 'state') },
         metricsPort: await freePortBase(),
-        workers: [...WORKERS, ...(options.others ?? [])],
+        workers: [...(options.workers ?? WORKERS), ...(options.others ?? [])],
         onChange: () => {},
       });
       sets.push(children);

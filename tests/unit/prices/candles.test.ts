@@ -36,8 +36,10 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
 /** Runs the stage until it has passed the last heartbeat. */
-async function drive(options: DriveOptions<Step> & { readonly pieceCandles?: number }): Promise<number> {
-  const { log, pieceCandles } = options;
+async function drive(
+  options: DriveOptions<Step> & { readonly pieceCandles?: number; readonly latenessMs?: number },
+): Promise<number> {
+  const { log, pieceCandles, latenessMs = LATENESS_MS } = options;
   const decoder = priceChangeDecoder(registry);
   const stocks = stockChangeDecoder(registry);
   const stored = candleDecoder(registry);
@@ -45,8 +47,7 @@ async function drive(options: DriveOptions<Step> & { readonly pieceCandles?: num
   await stocks.load([STOCK_SCHEMA_ID]);
   const operators = new OperatorGuard({ client: log, reader: log.reader(), topic: CDC_PRICES });
   return await driveStage<StockVersion, Step>(options, {
-    stage: (rows) =>
-      candlesStage({ stocks: rows, decoder, stored, ids: IDS, operators, latenessMs: LATENESS_MS, pieceCandles }),
+    stage: (rows) => candlesStage({ stocks: rows, decoder, stored, ids: IDS, operators, latenessMs, pieceCandles }),
     table: {
       topic: CDC_STOCKS,
       decode: ({ value }) => {
@@ -283,6 +284,17 @@ describe('prices.candles', () => {
       [50_000n, true],
     ]);
     await check(log, source, STOCKS);
+  });
+
+  it('opens nothing again when the allowed lateness is raised', async () => {
+    const log = new MemoryLog();
+    const start = SLOTS[0]![0]!;
+    const source = new PriceSource(log, STOCKS, SLOTS, start);
+    await drive({ log, source, steps: [at(0, bar(0, 3)), at(HOUR_MS, LAST.do)], dir, ...quiet });
+    const steps = [at(1, bar(1, 5)), at(1, LAST.do)];
+    await drive({ log, source, steps, dir, ...quiet, latenessMs: 10 * HOUR_MS });
+    expect((await valuesOf(log, '5m', start)).slice(-2).map((one) => one!.final)).toEqual([true, true]);
+    expect((await cameOut(log)).asOf.final_to).toBe(start + HOUR_MS - LATENESS_MS);
   });
 
   it('says nothing of what is delivered again, and ends a transaction with its stamp', async () => {
