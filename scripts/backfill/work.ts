@@ -13,9 +13,7 @@ import { liveLag } from '../../pipelines/engagement/backfill/live-lag.ts';
 import { correctStrays, type StraysFound } from '../../pipelines/engagement/backfill/strays.ts';
 import { ENGAGEMENT_BACKFILL } from '../../pipelines/engagement/backfill/tables.ts';
 import { liveRules } from '../../pipelines/engagement/leaderboard-deployment.ts';
-import { reportLines } from '../../pipelines/engagement/reconcile/print.ts';
 import { reconcile } from '../../pipelines/engagement/reconcile/reconcile.ts';
-import type { ReconcileReport } from '../../pipelines/engagement/reconcile/report.ts';
 import { conditionOf, type RowRange } from '../../pipelines/operations/backfill/condition.ts';
 import { Ledger, type Run } from '../../pipelines/operations/backfill/ledger.ts';
 import { planSteps, type Step } from '../../pipelines/operations/backfill/pieces.ts';
@@ -23,6 +21,8 @@ import { rowsPlanned } from '../../pipelines/operations/backfill/progress.ts';
 import { pieceRows } from '../../pipelines/operations/backfill/reading.ts';
 import { Renewed } from '../../pipelines/operations/backfill/renewed.ts';
 import { runBackfill } from '../../pipelines/operations/backfill/run.ts';
+import { reportLines } from '../../pipelines/operations/reconcile/print.ts';
+import type { ReconcileReport } from '../../pipelines/operations/reconcile/report.ts';
 import type { OperationContext, Plan, Report } from '../support/operation.ts';
 import { type Pace, type Request, rangeOf } from './request.ts';
 

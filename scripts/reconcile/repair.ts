@@ -2,11 +2,11 @@
 import type { KafkaOptions } from '../../connectors/kafka/cluster.ts';
 import { SluiceError } from '../../engine/errors.ts';
 import type { Config } from '../../pipelines/config.ts';
-import { reportLines } from '../../pipelines/engagement/reconcile/print.ts';
 import { reconcile } from '../../pipelines/engagement/reconcile/reconcile.ts';
-import type { ReconcileReport } from '../../pipelines/engagement/reconcile/report.ts';
 import { describeRepair, type RepairOptions, repair } from '../../pipelines/engagement/repair/repair.ts';
 import { exclusively } from '../../pipelines/operations/exclusive.ts';
+import { reportLines } from '../../pipelines/operations/reconcile/print.ts';
+import type { ReconcileReport } from '../../pipelines/operations/reconcile/report.ts';
 import { badArgument } from '../support/arguments.ts';
 import {
   type OperationContext,

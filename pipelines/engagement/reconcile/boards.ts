@@ -5,11 +5,12 @@
 
 import { formatLsn } from '../../../connectors/postgres/lsn.ts';
 import type { BoardPlace, BoardReader, BoardReading } from '../../../connectors/redis/reader.ts';
+import { type Deadline, until } from '../../operations/reconcile/deadline.ts';
+import type { Findings } from '../../operations/reconcile/report.ts';
 import { addSums, NO_SUMS, type Sums, sumsOf } from './measures.ts';
-import type { Findings } from './report.ts';
 import type { ExplainedRow } from './rows.ts';
 import { nameText, type Source } from './source.ts';
-import { type Deadline, until, untilWarehouseWrote } from './wait.ts';
+import { untilWarehouseWrote } from './wait.ts';
 import type { Warehouse } from './warehouse.ts';
 
 export const WINDOW_NAMES = ['10m', '1h', '1d', '1w'] as const;

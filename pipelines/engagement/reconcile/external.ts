@@ -7,6 +7,7 @@ import { FRAME_BYTES } from '../../../engine/avro/framing.ts';
 import type { LogClient, LogRecord } from '../../../engine/log.ts';
 import { readToEnd } from '../../../engine/restore.ts';
 import type { EngagementEvent } from '../../../schemas/engagement/event.ts';
+import { type Deadline, until } from '../../operations/reconcile/deadline.ts';
 import { eventDecoder } from '../codec/event.ts';
 import { keyDecoder } from '../codec/key.ts';
 import { CHANGES, EVENTS_V1 } from '../topics.ts';
@@ -15,7 +16,6 @@ import { RowTable } from './row-table.ts';
 import type { RowStore } from './rows.ts';
 import { isInScope, type RowScope } from './scope.ts';
 import { RANGE_ROWS, type RangeSum } from './source.ts';
-import { type Deadline, until } from './wait.ts';
 
 /** A row's hash and its id, for all rows, in two flat arrays. */
 export class RowHashes {

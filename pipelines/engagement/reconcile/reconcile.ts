@@ -8,17 +8,25 @@ import { type BoardReader, boardReader } from '../../../connectors/redis/reader.
 import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import { SluiceError } from '../../../engine/errors.ts';
 import type { LogClient } from '../../../engine/log.ts';
+import { Deadline } from '../../operations/reconcile/deadline.ts';
+import {
+  confirmed,
+  Findings,
+  type ReconcileReport,
+  type SinkReport,
+  unknownSink,
+  verdictOf,
+} from '../../operations/reconcile/report.ts';
 import { CHANGES, CLICKHOUSE_SINK } from '../topics.ts';
 import { type BoardRules, type BoardWindow, compareWindow, type PlaceDifference, WINDOW_NAMES } from './boards.ts';
 import { type DeadLetters, NO_LETTERS, readDeadLetters } from './dead-letters.ts';
 import { ExternalTopic } from './external.ts';
 import { ROLLUPS, type Rollup } from './period.ts';
-import { confirmed, Findings, type ReconcileReport, type SinkReport, unknownSink, verdictOf } from './report.ts';
 import { type CellDifference, compareRollup } from './rollups.ts';
 import { compareRows, type ExplainedRow, type RowDifference, type RowStore } from './rows.ts';
 import { ALL_ROWS, type RowScope } from './scope.ts';
 import { type RangeSum, type Source, withSource } from './source.ts';
-import { Deadline, Settling, untilWarehousePassed, untilWarehouseWrote } from './wait.ts';
+import { Settling, untilWarehousePassed, untilWarehouseWrote } from './wait.ts';
 import { type Progress, Warehouse } from './warehouse.ts';
 
 export type ReconcileStep = 'snapshot' | 'passed' | 'rows' | 'external' | 'rollups';

@@ -3,9 +3,10 @@
  * differ. A view says nothing of how far it has come, so a cell that moves while it is read must show one of the states
  * that the log says it went through.
  */
+
+import type { Findings } from '../../operations/reconcile/report.ts';
 import { addSums, isZero, NO_SUMS, type Sums, sameSums, showSums, sumsOf } from './measures.ts';
 import { periodOf, type Rollup, showPeriod } from './period.ts';
-import type { Findings } from './report.ts';
 import type { Row } from './row.ts';
 import type { ExplainedRow } from './rows.ts';
 import { type Cell, cellKey, type Source } from './source.ts';

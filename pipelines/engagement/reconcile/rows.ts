@@ -2,8 +2,9 @@
  * Rows against Postgres: hashes of whole ranges of ids first, then row by row in the ranges that differ. What differs because it
  * changed beyond the snapshot is decided by the log, what was dead-lettered is explained.
  */
+
+import type { Findings } from '../../operations/reconcile/report.ts';
 import { explains, type Letter } from './dead-letters.ts';
-import type { Findings } from './report.ts';
 import { type Row, showRow } from './row.ts';
 import { RANGE_ROWS, type RangeSum, type Source } from './source.ts';
 import type { TouchedRow, Warehouse } from './warehouse.ts';

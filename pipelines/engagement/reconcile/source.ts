@@ -1,10 +1,9 @@
 /** Postgres as of one position: what everything else is compared with. All figures are computed by the server. */
-import type { Lsn } from '../../../connectors/postgres/lsn.ts';
-import { PostgresPool, type Sql } from '../../../connectors/postgres/pool.ts';
-import { withExportedSnapshot } from '../../../connectors/postgres/snapshot.ts';
+import type { Sql } from '../../../connectors/postgres/pool.ts';
+import type { SourcePosition } from '../../operations/reconcile/report.ts';
+import { type SnapshotWork, withSnapshot } from '../../operations/reconcile/snapshot.ts';
 import { measureSql, type Sums } from './measures.ts';
 import { periodSql, type Rollup } from './period.ts';
-import type { SourcePosition } from './report.ts';
 import { type Row, type RowAnswer, toRow, wrapped } from './row.ts';
 import { postgresScope, postgresScopeValues, type RowScope } from './scope.ts';
 
@@ -47,8 +46,6 @@ const ROW_TEXT = `concat_ws('|', id, content_id, user_id, ${sized('event_type')}
   ${sized('content_type')}, coalesce(length_seconds::text, '~'), coalesce(pct::text, '~'))`;
 
 const hashed = (text: string) => `('x' || left(md5(${text}), 16))::bit(64)::bigint`;
-
-const STATEMENT_TIMEOUT_MS = 30 * 60_000;
 
 export class Source {
   readonly position: SourcePosition;
@@ -182,60 +179,13 @@ export function cellMap(answers: readonly CellAnswer[]): Map<string, { cell: Cel
   );
 }
 
-export interface SourceOptions {
-  /** A role that may create a replication slot. */
-  readonly url: string;
+export interface SourceOptions extends SnapshotWork {
   readonly since: Date | null;
   /** Further limits of the rows; sums of periods and contents know none. */
   readonly scope: RowScope;
-  /** For the snapshot: it waits for every transaction that is writing. */
-  readonly snapshotTimeoutMs: number;
 }
 
-/**
- * Calls `work` with Postgres as of an exactly known position. The slot that names the position is given up before `work`
- * begins; the transaction that imported the snapshot keeps it. Throws as `withExportedSnapshot` and `postgresError`.
- */
+/** Calls `work` with Postgres as of an exactly known position. Throws as `withSnapshot`. */
 export async function withSource<T>(options: SourceOptions, work: (source: Source) => Promise<T>): Promise<T> {
-  const { url } = options;
-  const applicationName = 'sluice-reconcile';
-  const pool = new PostgresPool({ url, applicationName, maxConnections: 1, statementTimeoutMs: STATEMENT_TIMEOUT_MS });
-  try {
-    let running: Promise<T> | undefined;
-    const exporting = { url, applicationName, createTimeoutMs: options.snapshotTimeoutMs };
-    await withExportedSnapshot(exporting, async ({ lsn, snapshotName }) => {
-      const imported = Promise.withResolvers<void>();
-      running = pool.transaction(
-        async (sql) => {
-          const source = new Source(sql, await positionOf(sql, lsn), options);
-          imported.resolve();
-          return await work(source);
-        },
-        { kind: 'snapshot', snapshotName },
-      );
-      // What it throws is thrown below; until then it must not count as unhandled.
-      running.catch(() => undefined);
-      await Promise.race([imported.promise, running]);
-    });
-    return await running!;
-  } finally {
-    await pool.close();
-  }
-}
-
-async function positionOf(sql: Sql, lsn: Lsn): Promise<SourcePosition> {
-  // Sinks are waited for with this transaction open.
-  await sql.query('SET LOCAL idle_in_transaction_session_timeout = 0');
-  await sql.query("SET LOCAL TimeZone = 'UTC'");
-  const { rows } = await sql.query<{ snapshot: string; ms: bigint }>(
-    'SELECT pg_current_snapshot()::text AS snapshot, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms',
-  );
-  return { lsn, timeMs: Number(rows[0]!.ms), ...parseSnapshot(rows[0]!.snapshot) };
-}
-
-/** `xmin:xmax:xip,xip,…`: https://www.postgresql.org/docs/18/functions-info.html#FUNCTIONS-INFO-SNAPSHOT */
-export function parseSnapshot(text: string): Pick<SourcePosition, 'xmax' | 'inProgress'> {
-  const match = /^\d+:(\d+):([\d,]*)$/.exec(text);
-  if (match === null) throw new TypeError(`Not a snapshot: ${JSON.stringify(text)}`);
-  return { xmax: BigInt(match[1]!), inProgress: match[2] === '' ? [] : match[2]!.split(',').map(BigInt) };
+  return await withSnapshot(options, async (sql, position) => await work(new Source(sql, position, options)));
 }

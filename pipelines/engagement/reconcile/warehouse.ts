@@ -5,9 +5,9 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import { selectRows } from '../../../connectors/clickhouse/client.ts';
 import { clickHouseError } from '../../../connectors/clickhouse/errors.ts';
+import type { SourcePosition } from '../../operations/reconcile/report.ts';
 import { MEASURES, measureSql, type Sums } from './measures.ts';
 import { periodSql, type Rollup } from './period.ts';
-import type { SourcePosition } from './report.ts';
 import { type Row, type RowAnswer, toRow, wrapped } from './row.ts';
 import { clickHouseScope, clickHouseScopeParams, type RowScope } from './scope.ts';
 import { type Cell, type CellAnswer, cellKey, cellMap, nameText, RANGE_ROWS, type RangeSum } from './source.ts';

@@ -1,9 +1,9 @@
 /** Boards that differ while the rows are right: their sink writes them anew from the compacted topic, under its own fence. */
 import { type Forgotten, rebuilds } from '../../../connectors/redis/forget.ts';
 import { SluiceError } from '../../../engine/errors.ts';
+import { Deadline, until } from '../../operations/reconcile/deadline.ts';
 import { partitionOf } from '../partition.ts';
 import type { BoardWindow, PlaceDifference } from '../reconcile/boards.ts';
-import { Deadline, until } from '../reconcile/wait.ts';
 import { leaderboardName } from '../redis-boards.ts';
 
 export interface BoardRepair {

@@ -5,10 +5,10 @@
 import { clickHouseClient } from '../../../connectors/clickhouse/client.ts';
 import type { KafkaOptions } from '../../../connectors/kafka/cluster.ts';
 import { SluiceError } from '../../../engine/errors.ts';
+import type { ReconcileReport, SinkReport } from '../../operations/reconcile/report.ts';
 import { type Round, type Rounds, repairRounds } from '../../operations/repair-rounds.ts';
 import type { NewestSchemas } from '../codec/operator-envelope.ts';
 import { type Comparison, type ReconcileOptions, reconcile, type Subjects } from '../reconcile/reconcile.ts';
-import type { ReconcileReport, SinkReport } from '../reconcile/report.ts';
 import { CHANGES } from '../topics.ts';
 import { rebuildBoards } from './boards.ts';
 import { planRows, type RowPlan } from './plan.ts';

@@ -8,7 +8,7 @@ import {
   type ReconcileStep,
   reconcile,
 } from '../../../pipelines/engagement/reconcile/reconcile.ts';
-import type { ReconcileReport, SinkReport } from '../../../pipelines/engagement/reconcile/report.ts';
+import type { ReconcileReport, SinkReport } from '../../../pipelines/operations/reconcile/report.ts';
 import { History } from './history.ts';
 import { PARTITIONS, type Servers, schemas, startServers } from './servers.ts';
 

@@ -3,9 +3,9 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { clickHouseClient } from '../../../connectors/clickhouse/client.ts';
-import type { SourcePosition } from '../../../pipelines/engagement/reconcile/report.ts';
 import { ALL_ROWS } from '../../../pipelines/engagement/reconcile/scope.ts';
 import { Warehouse } from '../../../pipelines/engagement/reconcile/warehouse.ts';
+import type { SourcePosition } from '../../../pipelines/operations/reconcile/report.ts';
 import { startClickHouse, type TestClickHouse } from '../../support/clickhouse.ts';
 import { type EngagementDatabase, engagementDatabase } from '../../support/engagement-figures.ts';
 

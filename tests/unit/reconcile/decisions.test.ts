@@ -4,18 +4,18 @@ import { byRank, stampOf, standingOf } from '../../../pipelines/engagement/recon
 import { explains } from '../../../pipelines/engagement/reconcile/dead-letters.ts';
 import { addSums, NO_SUMS, type Sums, sumsOf } from '../../../pipelines/engagement/reconcile/measures.ts';
 import { periodOf, ROLLUPS, showPeriod } from '../../../pipelines/engagement/reconcile/period.ts';
-import { reportLines } from '../../../pipelines/engagement/reconcile/print.ts';
+import { differencesOf } from '../../../pipelines/engagement/reconcile/rollups.ts';
+import { type Row, rowText, textHash, wrapped } from '../../../pipelines/engagement/reconcile/row.ts';
+import { unexplained } from '../../../pipelines/engagement/reconcile/rows.ts';
+import { reportLines } from '../../../pipelines/operations/reconcile/print.ts';
 import {
   confirmed,
   EXIT_STATUS,
   Findings,
   unknownSink,
   verdictOf,
-} from '../../../pipelines/engagement/reconcile/report.ts';
-import { differencesOf } from '../../../pipelines/engagement/reconcile/rollups.ts';
-import { type Row, rowText, textHash, wrapped } from '../../../pipelines/engagement/reconcile/row.ts';
-import { unexplained } from '../../../pipelines/engagement/reconcile/rows.ts';
-import { parseSnapshot } from '../../../pipelines/engagement/reconcile/source.ts';
+} from '../../../pipelines/operations/reconcile/report.ts';
+import { parseSnapshot } from '../../../pipelines/operations/reconcile/snapshot.ts';
 
 const ROW: Row = {
   id: 2n ** 60n,
