@@ -31,7 +31,8 @@ export type BoardOperation =
       readonly fields: Readonly<Record<string, string | number | bigint>>;
     };
 
-export type MapRecord<T> = (record: SinkRecord<T>) => BoardOperation;
+/** What a record means; none for one that is of no leaderboard. */
+export type MapRecord<T> = (record: SinkRecord<T>) => BoardOperation | readonly BoardOperation[];
 
 /** The newest operation per member, and the newest stamp. */
 export interface Folded {

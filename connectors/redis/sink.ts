@@ -16,7 +16,13 @@ import { type RedisClient, type RedisClientOptions, redisClient, type ScriptArgu
 import { redisError } from './errors.ts';
 import { refuseEviction } from './eviction.ts';
 import { scriptKeys } from './keys.ts';
-import { foldOperations, type LeaderboardSpec, type MapRecord, scriptPieces } from './operations.ts';
+import {
+  type BoardOperation,
+  foldOperations,
+  type LeaderboardSpec,
+  type MapRecord,
+  scriptPieces,
+} from './operations.ts';
 
 export interface RedisSinkOptions<T> {
   readonly name: string;
@@ -88,8 +94,9 @@ class RedisSink<T> implements Sink<T> {
   }
 
   check(record: SinkRecord<T>): void {
-    const { leaderboard } = this.#options.map(record);
-    if (this.#names.has(leaderboard)) return;
+    const strange = this.#operationsOf(record).find(({ leaderboard }) => !this.#names.has(leaderboard));
+    if (strange === undefined) return;
+    const { leaderboard } = strange;
     throw new SluiceError(`${this.name}: a record is for the leaderboard ${leaderboard}, which is not configured`, {
       code: 'REDIS_LEADERBOARD_UNKNOWN',
       action: 'dead-letter',
@@ -137,7 +144,7 @@ class RedisSink<T> implements Sink<T> {
 
   boundary(records: readonly SinkRecord<T>[]): number {
     for (let count = records.length; count > 0; count -= 1) {
-      if (this.#options.map(records[count - 1]!).kind === 'stamp') return count;
+      if (this.#operationsOf(records[count - 1]!).some(({ kind }) => kind === 'stamp')) return count;
     }
     return 0;
   }
@@ -190,8 +197,13 @@ class RedisSink<T> implements Sink<T> {
     return this.#owned.get(batch.partition)!;
   }
 
+  #operationsOf(record: SinkRecord<T>): readonly BoardOperation[] {
+    const mapped = this.#options.map(record);
+    return 'kind' in mapped ? [mapped] : mapped;
+  }
+
   #fold(records: readonly SinkRecord<T>[]): ReturnType<typeof foldOperations> {
-    return foldOperations(records.map(this.#options.map));
+    return foldOperations(records.flatMap((record) => this.#operationsOf(record)));
   }
 
   #head(spec: LeaderboardSpec, partition: number, owned: Owned): ScriptArgument[] {

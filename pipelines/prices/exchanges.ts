@@ -9,6 +9,8 @@ const ZONES: Readonly<Record<string, string>> = {
   HKEX: 'Asia/Hong_Kong',
 };
 
+export const EXCHANGES: readonly string[] = Object.keys(ZONES);
+
 /** The IANA zone of an exchange; UTC for one that is not known. */
 export function zoneOf(exchange: string): string {
   return Object.hasOwn(ZONES, exchange) ? ZONES[exchange]! : 'UTC';

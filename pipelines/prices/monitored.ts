@@ -3,6 +3,7 @@ import type { MonitoredPipeline } from '../operations/monitor/monitored.ts';
 import { CANDLES_STAGE } from './candles-stage.ts';
 import { INDICATORS_STAGE } from './indicators-stage.ts';
 import { LATEST_STAMPS } from './redis-latest.ts';
+import { MOVERS_SINK, MOVERS_STAMPS } from './redis-movers.ts';
 import { SCANNER_STAGE } from './scanner-stage.ts';
 import {
   CANDLES,
@@ -27,10 +28,14 @@ export const PRICES_MONITORED: MonitoredPipeline = {
     { name: CANDLES_SINK, input: CANDLES },
     { name: STOCKS_SINK, input: CDC_STOCKS },
     { name: LATEST_SINK, input: CANDLES },
+    { name: MOVERS_SINK, input: MOVERS },
   ],
   transactional: [CDC_PRICES, CDC_STOCKS, CANDLES, CANDLES_V1, INDICATORS, SIGNALS_V1, MOVERS, DLQ],
   dlq: DLQ,
   // Nothing in the topic of stocks says how far the source has come: that sink has no as-of time.
   clickHouseSinks: [CANDLES_SINK],
-  redisSinks: [{ name: LATEST_SINK, stamps: [LATEST_STAMPS] }],
+  redisSinks: [
+    { name: LATEST_SINK, stamps: [LATEST_STAMPS] },
+    { name: MOVERS_SINK, stamps: MOVERS_STAMPS },
+  ],
 };

@@ -135,7 +135,7 @@ class ScannerProcessor implements StageProcessor {
 
   #putMover({ universe, watched, boards }: BoardsChange): void {
     const { stockId, period, info, shown: candle } = watched;
-    const key = moverKey(period, universe, stockId);
+    const key = moverKey({ period, symbol: info.symbol, universe });
     if (boards.length === 0 || candle === null) {
       this.#put(key, null);
       return;

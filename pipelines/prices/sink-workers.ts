@@ -1,19 +1,23 @@
 /** The sinks of the prices pipeline. */
 
+import { redisSink } from '../../connectors/redis/sink.ts';
 import type { FramedDecoder } from '../../engine/avro/framed-decoder.ts';
 import type { LogRecord } from '../../engine/log.ts';
 import { sinkWorker } from '../../engine/sink-worker.ts';
 import type { RunnableWorker } from '../../engine/stage-worker.ts';
 import type { CandleRecord } from '../../schemas/prices/candle.ts';
 import type { CandleKey } from '../../schemas/prices/candle-key.ts';
+import type { MoversRecord } from '../../schemas/prices/movers.ts';
 import { clickHouseConfig } from '../config.ts';
 import { GATHER_BYTES, preparing, type WorkerEnvironment, type WorkerTable } from '../worker-environment.ts';
 import { candlesClickHouseSink } from './clickhouse-candles.ts';
 import { stocksClickHouseSink } from './clickhouse-stocks.ts';
 import { candleDecoder, candleKeyDecoder } from './codec/candle.ts';
+import { moversDecoder } from './codec/movers.ts';
 import { stockRowDecoder } from './codec/stock.ts';
 import { latestPriceSink } from './redis-latest.ts';
-import { CANDLES, CANDLES_SINK, CDC_STOCKS, DLQ, LATEST_SINK, STOCKS_SINK } from './topics.ts';
+import { MOVERS_LEADERBOARDS, MOVERS_SINK, mapMoversRecord } from './redis-movers.ts';
+import { CANDLES, CANDLES_SINK, CDC_STOCKS, DLQ, LATEST_SINK, MOVERS, STOCKS_SINK } from './topics.ts';
 
 /** Loads the schemas that records and the keys of tombstones name. */
 function preparingBoth(values: FramedDecoder<unknown>, keys: FramedDecoder<unknown>) {
@@ -100,7 +104,36 @@ async function latest({ config, client, logger, registry }: WorkerEnvironment): 
   });
 }
 
+async function moversSink({ config, client, logger, registry }: WorkerEnvironment): Promise<RunnableWorker> {
+  const decoder = moversDecoder(registry);
+  const name = MOVERS_SINK;
+  return sinkWorker({
+    definition: {
+      name,
+      input: MOVERS,
+      dlq: DLQ,
+      sink: redisSink<MoversRecord>({
+        name,
+        redis: { url: config.SLUICE_REDIS_URL },
+        leaderboards: MOVERS_LEADERBOARDS,
+        map: mapMoversRecord,
+        partitions: config.SLUICE_PARTITIONS,
+      }),
+      prepare: preparing(decoder),
+      decode: (value) => decoder.decode(value),
+      streamTimeMs: ({ body }) => (body.kind === 'MoversAsOf' ? body.stream_time : 0),
+      generation: config.SLUICE_GENERATION,
+      maxRecords: 20_000,
+    },
+    client,
+    logger,
+    gatherMs: config.SLUICE_PRICES_SCANNER_GATHER_MS,
+    gatherBytes: GATHER_BYTES,
+  });
+}
+
 export const PRICES_SINKS: WorkerTable = {
+  [MOVERS_SINK]: moversSink,
   [CANDLES_SINK]: clickHouseCandles,
   [STOCKS_SINK]: clickHouseStocks,
   [LATEST_SINK]: latest,

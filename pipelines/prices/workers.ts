@@ -4,6 +4,7 @@
  *   cdc stock_prices ─[candles]─► candles ─[indicators]─► indicators ─[scanner]─► movers
  *                        └► candles.v1        └► signals.v1 (the public contracts)
  *                        └─(sink.clickhouse, sink.latest)─► ClickHouse, Redis
+ *   movers ─(sink.movers)─► Redis
  *   cdc stocks ─(sink.clickhouse-stocks)─► ClickHouse
  */
 import { type RunnableWorker, stageWorker } from '../../engine/stage-worker.ts';
@@ -22,7 +23,6 @@ import { INDICATORS_STAGE, indicatorsStage } from './indicators-stage.ts';
 import { SCANNER_STAGE, scannerStage } from './scanner-stage.ts';
 
 import { PRICES_SINKS } from './sink-workers.ts';
-
 import { CDC_PRICES, CDC_STOCKS } from './topics.ts';
 
 /** The stocks. A version in which all of `same` is as before is none. */

@@ -28,8 +28,15 @@ export function watchKey(period: string, stockId: bigint): string {
 }
 
 /** Key of a stock on boards. The universe comes last: a sector's name may hold anything. */
-export function moverKey(period: string, universe: string, stockId: bigint): string {
-  return `mover|${period}|${stockId}|${universe}`;
+export function moverKey(at: { readonly period: string; readonly symbol: string; readonly universe: string }): string {
+  return `mover|${at.period}|${encodeURIComponent(at.symbol)}|${at.universe}`;
+}
+
+/** Reads a `moverKey`; null for another key of the topic. */
+export function parseMoverKey(key: string): { period: string; symbol: string; universe: string } | null {
+  const parts = /^mover\|([^|]*)\|([^|]*)\|(.*)$/s.exec(key);
+  if (parts === null) return null;
+  return { period: parts[1]!, symbol: decodeURIComponent(parts[2]!), universe: parts[3]! };
 }
 
 export function moversAsOfKey(partition: number): string {

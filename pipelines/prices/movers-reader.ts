@@ -1,0 +1,114 @@
+/** The boards of movers for applications. */
+import type { RedisClientOptions } from '../../connectors/redis/client.ts';
+import { type BoardPlace, type BoardReading, boardReader } from '../../connectors/redis/reader.ts';
+import { moversLeaderboard } from './redis-movers.ts';
+import type { BoardName, Period } from './scanner/figures.ts';
+
+/** Decimals are text, exact. */
+export interface MoverPlace {
+  /** From 1. */
+  readonly rank: number;
+  readonly symbol: string;
+  readonly stockId: bigint;
+  readonly exchange: string;
+  readonly sector: string | null;
+  /** Of the board: basis points of a change or a break, a volume, or a ratio. */
+  readonly score: number;
+  /** First instant of the candle that it is ranked by, ms since the epoch. */
+  readonly start: number;
+  readonly close: string;
+  readonly high: string;
+  readonly low: string;
+  readonly volume: bigint;
+  readonly changeBp: number | null;
+  readonly volumeRatio: number | null;
+  /** Floor pivots of the period before; null without one. */
+  readonly pivots: {
+    readonly pivot: string;
+    readonly resistance1: string;
+    readonly support1: string;
+    readonly resistance2: string;
+    readonly support2: string;
+  } | null;
+}
+
+export interface Movers {
+  readonly places: readonly MoverPlace[];
+  /** Null when there are no boards at all. */
+  readonly asOf: {
+    /** Stream time that every partition has reached, ms since the epoch. */
+    readonly streamTime: number;
+    /** Everything that Postgres committed before this LSN is counted. */
+    readonly sourceLsn: bigint;
+    /** False while a partition is missing, or a stock has no details. */
+    readonly complete: boolean;
+  } | null;
+}
+
+export interface MoversReader {
+  connect(): Promise<void>;
+  /**
+   * The first n places (at most 100), in one round trip. `universe` is all, exchange:NAME or sector:NAME. Throws REDIS_… as of
+   * connectors/redis/errors.ts.
+   */
+  top(
+    at: { readonly period: Period; readonly universe: string; readonly board: BoardName },
+    n: number,
+  ): Promise<Movers>;
+  close(): Promise<void>;
+}
+
+/** What the stage publishes per partition, and so the most that is exact over all of them. */
+const MAX_PLACES = 100;
+
+/** Makes a reader; nothing is opened before `connect`. */
+export function moversReader(options: RedisClientOptions): MoversReader {
+  const reader = boardReader(options);
+  return {
+    connect: () => reader.connect(),
+    async top({ period, universe, board }, n) {
+      if (n > MAX_PLACES) throw new RangeError(`a board has ${MAX_PLACES} places, not ${n}`);
+      const reading = await reader.top(moversLeaderboard(period, universe), board, n);
+      return { places: reading.places.map(toPlace), asOf: toAsOf(reading) };
+    },
+    close: () => reader.close(),
+  };
+}
+
+function toPlace({ member, score, fields }: BoardPlace, index: number): MoverPlace {
+  const { pivot, resistance_1, support_1, resistance_2, support_2 } = fields;
+  const known = pivot !== undefined && resistance_1 !== undefined && support_1 !== undefined;
+  return {
+    rank: index + 1,
+    symbol: member,
+    stockId: BigInt(fields.stock_id ?? 0),
+    exchange: fields.exchange ?? '',
+    sector: fields.sector ?? null,
+    score,
+    start: Number(fields.start ?? 0),
+    close: fields.close ?? '',
+    high: fields.high ?? '',
+    low: fields.low ?? '',
+    volume: BigInt(fields.volume ?? 0),
+    changeBp: fields.change_bp === undefined ? null : Number(fields.change_bp),
+    volumeRatio: fields.volume_ratio === undefined ? null : Number(fields.volume_ratio),
+    pivots: known
+      ? {
+          pivot,
+          ...{ resistance1: resistance_1, support1: support_1 },
+          ...{ resistance2: resistance_2 ?? '', support2: support_2 ?? '' },
+        }
+      : null,
+  };
+}
+
+function toAsOf({ places, stamps, partitions }: BoardReading): Movers['asOf'] {
+  const stamped = [...stamps.values()].filter(({ stream_time }) => stream_time !== undefined);
+  if (stamped.length === 0) return null;
+  const [sourceLsn = 0n] = stamped.map(({ source_lsn }) => BigInt(source_lsn ?? 0)).sort((a, b) => (a < b ? -1 : 1));
+  return {
+    streamTime: Math.min(...stamped.map(({ stream_time }) => Number(stream_time))),
+    sourceLsn,
+    complete: stamped.length === partitions && places.every(({ fields }) => Object.keys(fields).length > 0),
+  };
+}

@@ -1,0 +1,114 @@
+/** The boards of movers in Redis: which there are, and what a record of `prices.movers` means for them. */
+import { asOfKey } from '../../connectors/redis/keys.ts';
+import type { BoardOperation, LeaderboardSpec, MapRecord } from '../../connectors/redis/operations.ts';
+import type { Mover, MoversRecord } from '../../schemas/prices/movers.ts';
+import { decimalText } from './codec/decimal-text.ts';
+import { parseMoverKey } from './codec/movers.ts';
+import { EXCHANGES } from './exchanges.ts';
+import { BOARDS, PERIODS, type Period, scoreOf } from './scanner/figures.ts';
+
+export const MOVERS_SINK = 'prices.sink.movers';
+
+/** The sectors with boards in Redis. One that is not here has boards in the topic only. */
+export const SECTORS = ['Consumer', 'Energy', 'Finance', 'Health', 'Industry', 'Technology'] as const;
+
+/** What has boards in Redis. */
+export const UNIVERSES: readonly string[] = [
+  'all',
+  ...EXCHANGES.map((exchange) => `exchange:${exchange}`),
+  ...SECTORS.map((sector) => `sector:${sector}`),
+];
+const KNOWN: ReadonlySet<string> = new Set(UNIVERSES);
+
+/** Kept without writes: long enough for an outage over a weekend, and never shorter than the period. */
+const TTL_SECONDS: Readonly<Record<Period, number>> = { '1d': 4 * 86_400, '1w': 10 * 86_400 };
+
+/** Fields of a stock's hash. Prices are decimals as text. */
+const FIELDS = [
+  'stock_id',
+  'exchange',
+  'sector',
+  'start',
+  'close',
+  'high',
+  'low',
+  'volume',
+  'change_bp',
+  'volume_ratio',
+  'pivot',
+  'resistance_1',
+  'support_1',
+  'resistance_2',
+  'support_2',
+] as const;
+
+/** Name and hash tag of the leaderboard of a period and universe. */
+export function moversLeaderboard(period: string, universe: string): string {
+  return `prices:${period}:${universe}`;
+}
+
+export const MOVERS_LEADERBOARDS: readonly LeaderboardSpec[] = PERIODS.flatMap((period) =>
+  UNIVERSES.map((universe) => ({
+    name: moversLeaderboard(period, universe),
+    boards: BOARDS,
+    fields: FIELDS,
+    ttlSeconds: TTL_SECONDS[period],
+  })),
+);
+
+/** Where the sink's stamps are; a stamp is of all leaderboards, so one tells. */
+export const MOVERS_STAMPS: readonly string[] = PERIODS.map((period) => asOfKey(moversLeaderboard(period, 'all')));
+
+/** What a record of `prices.movers` means: nothing for the scanner's own state, a stamp for all leaderboards at once. */
+export const mapMoversRecord: MapRecord<MoversRecord> = (record): readonly BoardOperation[] => {
+  if (record.kind === 'tombstone') {
+    const at = parseMoverKey(Buffer.from(record.key).toString());
+    if (at === null || !KNOWN.has(at.universe)) return [];
+    return [{ kind: 'remove', leaderboard: moversLeaderboard(at.period, at.universe), member: at.symbol }];
+  }
+  const { body } = record.value;
+  switch (body.kind) {
+    case 'StockWatch':
+      return [];
+    case 'Mover':
+      return KNOWN.has(body.universe) ? [entryOf(body)] : [];
+    case 'MoversAsOf': {
+      const fields = { stream_time: body.stream_time, source_lsn: body.source_lsn };
+      return MOVERS_LEADERBOARDS.map(({ name }) => ({ kind: 'stamp', leaderboard: name, fields }));
+    }
+    default:
+      throw body satisfies never;
+  }
+};
+
+function entryOf(mover: Mover): BoardOperation {
+  const { candle, boards } = mover;
+  const values: Readonly<Record<(typeof FIELDS)[number], string | number | bigint | null>> = {
+    stock_id: mover.stock_id,
+    exchange: mover.exchange,
+    sector: mover.sector,
+    start: candle.start,
+    close: decimalText(candle.close_e6),
+    high: decimalText(candle.high_e6),
+    low: decimalText(candle.low_e6),
+    volume: candle.volume,
+    change_bp: mover.change_bp,
+    volume_ratio: candle.volume_ratio,
+    pivot: textOf(mover.pivot_e6),
+    resistance_1: textOf(mover.resistance_1_e6),
+    support_1: textOf(mover.support_1_e6),
+    resistance_2: textOf(mover.resistance_2_e6),
+    support_2: textOf(mover.support_2_e6),
+  };
+  return {
+    kind: 'entry',
+    leaderboard: moversLeaderboard(mover.period, mover.universe),
+    member: mover.symbol,
+    scores: BOARDS.map((board) => (boards.includes(board) ? scoreOf[board](candle) : null)),
+    values: FIELDS.map((field) => values[field]),
+  };
+}
+
+function textOf(e6: bigint | null): string | null {
+  return e6 === null ? null : decimalText(e6);
+}
