@@ -81,7 +81,7 @@ const watchSchema = {
     { name: 'symbol', type: 'string', doc: 'Symbol of the stock, which never changes.' },
     { name: 'exchange', type: 'string', doc: 'Exchange of the stock, which never changes.' },
     { name: 'sector', type: ['null', 'string'], default: null, doc: 'Sector of the stock, where it has one.' },
-    { name: 'period', type: 'string', doc: '1d or 1w.' },
+    { name: 'period', type: 'string', doc: 'Of the day or of the week: 1d or 1w.' },
     {
       name: 'candles',
       type: { type: 'array', items: candleSchema },
@@ -96,7 +96,7 @@ const moverSchema = {
   namespace: 'sluice.prices',
   doc: 'One stock on boards of one period and universe of its partition. Absolute values, never increments.',
   fields: [
-    { name: 'period', type: 'string', doc: '1d or 1w.' },
+    { name: 'period', type: 'string', doc: 'Of the day or of the week: 1d or 1w.' },
     { name: 'universe', type: 'string', doc: 'Of what the boards are: all, exchange:NAME or sector:NAME.' },
     { name: 'stock_id', type: { type: 'long', js: 'bigint' }, doc: 'Primary key of the stock.' },
     { name: 'symbol', type: 'string', doc: 'Symbol of the stock, which never changes.' },
