@@ -22,16 +22,20 @@ const step = (op: Op): Step => ({ do: op, together: false, waitMs: 10 });
 const write = step({ op: 'write', id: 0, content: 0, fields });
 const heartbeat = step({ op: 'heartbeat' });
 
+/** Everything of one test. */
+let root: string;
+/** The worker's local stores. */
 let dir: string;
 let log: MemoryLog;
 let source: Source;
 
 beforeEach(() => {
-  dir = mkdtempSync(join(tmpdir(), 'sluice-operator-'));
+  root = mkdtempSync(join(tmpdir(), 'sluice-operator-'));
+  dir = join(root, 'one');
   log = new MemoryLog();
   source = new Source(log, [content, content, content, content]);
 });
-afterEach(() => rmSync(dir, { recursive: true, force: true }));
+afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 async function run(...steps: Step[]): Promise<void> {
   const ticks = [{ steps: 1, rows: 1, clock: true }];
@@ -65,7 +69,7 @@ it('publishes a row that the restored store has lost without counting it again',
   await run(write, heartbeat);
   const [published] = log.records(EVENTS_V1, 0);
   log.append(EVENTS_V1, 0, { key: published!.key, value: null });
-  dir = join(dir, 'another');
+  dir = join(root, 'another');
   repair(true);
   await run(heartbeat);
   expect(log.records(EVENTS_V1, 0).at(-1)!.value).toEqual(published!.value);
@@ -79,7 +83,7 @@ it('takes a stray record back that the restored store believes in, without takin
   const [published] = log.records(EVENTS_V1, 0);
   await run(step({ op: 'delete', id: 0 }), heartbeat);
   log.append(EVENTS_V1, 0, { key: published!.key, value: published!.value });
-  dir = join(dir, 'another');
+  dir = join(root, 'another');
   repair(true);
   await run(heartbeat);
   expect(log.records(EVENTS_V1, 0).at(-1)!.value).toBeNull();

@@ -10,7 +10,7 @@ import { figuresOf, samples } from '../../../scripts/start/worker-metrics.ts';
 
 describe('options', () => {
   it('sends traffic and shows the screen by default', () => {
-    expect(parseOptions([])).toEqual({ rate: 200, forSeconds: null, json: false, docker: false });
+    expect(parseOptions([])).toEqual({ rate: 200, forSeconds: null, json: false, docker: false, pipelines: null });
   });
 
   it('reads what scripts ask for', () => {
@@ -19,6 +19,7 @@ describe('options', () => {
       forSeconds: 60,
       json: true,
       docker: false,
+      pipelines: null,
     });
     expect(parseOptions(['--no-traffic']).rate).toBeNull();
   });
