@@ -2,10 +2,8 @@
 import type { ClickHouseClient } from '@clickhouse/client';
 import { selectRows } from '../../../connectors/clickhouse/client.ts';
 import { clickHouseError } from '../../../connectors/clickhouse/errors.ts';
-import { CANDLES } from '../topics.ts';
+import { CANDLES, CANDLES_SINK } from '../topics.ts';
 import type { Kind, Row, StockSum } from './source.ts';
-
-export const CLICKHOUSE_SINK = 'prices.sink.clickhouse';
 
 const STORES: Readonly<Record<Kind, string>> = {
   bar: 'prices_bars_store',
@@ -43,7 +41,7 @@ export class PricesWarehouse {
   constructor(client: ClickHouseClient, options: { readonly since: Date | null; readonly pipeline?: string }) {
     this.#client = client;
     this.#since = String(options.since?.getTime() ?? 0);
-    this.#pipeline = options.pipeline ?? CLICKHOUSE_SINK;
+    this.#pipeline = options.pipeline ?? CANDLES_SINK;
   }
 
   /** By partition of `prices.candles`: everything that Postgres committed before the position is shown. */

@@ -13,8 +13,7 @@ import { type Config, clickHouseConfig, loadConfig } from '../../../pipelines/co
 import { zoneOf } from '../../../pipelines/prices/exchanges.ts';
 import { reconcilePrices } from '../../../pipelines/prices/reconcile/reconcile.ts';
 import { ZONE } from '../../../pipelines/prices/reconcile/source.ts';
-import { CLICKHOUSE_SINK } from '../../../pipelines/prices/reconcile/warehouse.ts';
-import { CANDLES } from '../../../pipelines/prices/topics.ts';
+import { CANDLES, CANDLES_SINK } from '../../../pipelines/prices/topics.ts';
 import { freePortBase } from '../../support/ports.ts';
 
 const folder = (name: string): string => fileURLToPath(new URL(`../../../sql/${name}`, import.meta.url));
@@ -59,7 +58,7 @@ async function show(candles: readonly Candle[], deleted = 0): Promise<void> {
 
 /** Says that the sink has written everything, as of any position. */
 async function written(partition: number, lsn = 2n ** 62n): Promise<void> {
-  const row = { pipeline: CLICKHOUSE_SINK, topic: CANDLES, partition, generation: 1, next_offset: ++offset };
+  const row = { pipeline: CANDLES_SINK, topic: CANDLES, partition, generation: 1, next_offset: ++offset };
   const values = [{ ...row, lsn: String(lsn), stream_time: '2026-01-07 15:00:00' }];
   await client.insert({ table: 'sluice_progress', values, format: 'JSONEachRow' });
 }
