@@ -105,7 +105,7 @@ const withDevice = (device: string) => (change: ChangeRow) =>
 it.each([
   ['that do not parse', withContent('no uuid'), 'CLICKHOUSE_CANNOT_PARSE_UUID'],
   ['that break a constraint of the table', withDevice('forbidden'), 'CLICKHOUSE_VIOLATED_CONSTRAINT'],
-] as const)('lands the others of a batch with rows %s', async (_, spoil, reason) => {
+] as const)('lands the others of a batch with rows %s', async (_, spoil, code) => {
   await database.client.command({
     query:
       "ALTER TABLE engagement_changes ADD CONSTRAINT IF NOT EXISTS no_forbidden CHECK ifNull(device, '') != 'forbidden'",
@@ -121,9 +121,12 @@ it.each([
     const writes = await run(spoilt, 4);
     expect(await landed()).toEqual(rowsOf(spoilt.changes, bad));
     const letters = spoilt.log.records('dlq', 0);
-    expect(letters.map((letter) => [Number(header(letter, 'sluice.offset')), header(letter, 'sluice.reason')])).toEqual(
-      [...bad].map((offset) => [offset, reason]),
-    );
+    const told = letters.map((letter) => ({
+      offset: Number(header(letter, 'sluice.offset')),
+      reason: header(letter, 'sluice.reason'),
+      vendor: header(letter, 'sluice.message')?.split(':')[0],
+    }));
+    expect(told).toEqual([...bad].map((offset) => ({ offset, reason: 'SINK_REFUSED', vendor: code })));
     expect(header(letters[0]!, 'sluice.stage')).toBe('sink');
     // Parts that were written, the rest of each split among them.
     expect(writes).toBeLessThan(4 * Math.ceil(Math.log2(spoilt.changes.length)));
