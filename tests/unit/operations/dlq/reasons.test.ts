@@ -6,7 +6,7 @@ import { runbookOf } from '../../../../pipelines/operations/dlq/reasons.ts';
 
 const ROOT = join(import.meta.dirname, '../../../..');
 /** Where records are put aside by a stage or by decoding. What a sink's target refuses has one reason, SINK_REFUSED. */
-const THROWING = ['engine', 'pipelines/engagement', 'pipelines/operations'];
+const SHARED = ['engine', 'pipelines/capture', 'pipelines/operations'];
 /** Thrown by a sink's mapping of a record, so refused by that sink. */
 const IN_SINKS = ['pipelines/engagement/redis-boards.ts'];
 
@@ -20,26 +20,27 @@ function sources(folder: string): string[] {
 function codesOf(path: string): string[] {
   const text = readFileSync(join(ROOT, path), 'utf8');
   const literal = [...text.matchAll(/code: '([A-Z_]+)',\s*action: 'dead-letter'/g)].map(([, code]) => code!);
-  // engagement/semantics.ts makes its errors by a function of the code.
+  // engagement/semantics.ts and prices/bar.ts make their errors by a function of the code.
   const made = /\{ code, action: 'dead-letter' \}/.test(text) ? [...text.matchAll(/\bbad\('([A-Z_]+)'/g)] : [];
   return [...literal, ...made.map(([, code]) => code!)];
 }
 
 describe('the reasons of dead letters', () => {
-  const thrown = new Set(
-    THROWING.flatMap(sources)
+  const thrownBy = (pipeline: string) =>
+    [...SHARED, `pipelines/${pipeline}`]
+      .flatMap(sources)
       .filter((path) => !IN_SINKS.includes(path))
-      .flatMap(codesOf),
-  );
+      .flatMap(codesOf);
 
   it('are all that the pipeline throws, and no more', () => {
-    expect([...thrown].sort()).toEqual(Object.keys(ENGAGEMENT_REASONS).sort());
+    expect([...new Set(thrownBy('engagement'))].sort()).toEqual(Object.keys(ENGAGEMENT_REASONS).sort());
   });
 
   it('each have their entry in the runbook', () => {
     const runbook = readFileSync(join(ROOT, 'docs/runbooks/dlq.md'), 'utf8');
     const entries = [...runbook.matchAll(/^## (.+)$/gm)].map(([, title]) => title!);
-    expect(entries.sort()).toEqual(Object.keys(ENGAGEMENT_REASONS).sort());
+    const reasons = new Set([...Object.keys(ENGAGEMENT_REASONS), ...thrownBy('prices')]);
+    expect(entries.sort()).toEqual([...reasons].sort());
     expect(runbookOf('UNKNOWN_CONTENT')).toBe('docs/runbooks/dlq.md#unknown_content');
   });
 
