@@ -1,6 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -132,6 +142,16 @@ describe('bootstrap', () => {
     writeFileSync(join(clone, '.sluice', 'env'), 'SLUICE_A=from-stack\nSLUICE_B=from-stack\n');
     const { stdout } = await bootstrap(['scripts/target.ts'], { SLUICE_B: 'given' }).ended;
     expect(stdout).toBe('from-stack given\n');
+  });
+
+  it('keeps compiled code between runs, where it is told to or beside the packages', async () => {
+    script('');
+    const given = join(clone, 'elsewhere');
+    await bootstrap(['scripts/target.ts'], { NODE_COMPILE_CACHE: given }).ended;
+    expect(readdirSync(given)).toHaveLength(1);
+    expect(existsSync(join(clone, 'node_modules', '.cache'))).toBe(false);
+    await bootstrap(['scripts/target.ts']).ended;
+    expect(readdirSync(join(clone, 'node_modules', '.cache', 'node'))).toHaveLength(1);
   });
 
   it('runs the programs of packages, and gives those no stack’s environment', async () => {
