@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { httpOk } from './probe.ts';
-import { cleanEnvironment, type Place, properties, type ServerDeclaration } from './service.ts';
+import { cleanEnvironment, javaOptions, type Place, properties, type ServerDeclaration } from './service.ts';
 
 function settings({ jars, ports }: Place): Readonly<Record<string, string | number | boolean>> {
   return {
@@ -13,6 +13,8 @@ function settings({ jars, ports }: Place): Readonly<Record<string, string | numb
     'rest.advertised.port': ports.connect,
     'plugin.path': join(jars, 'plugins'),
     'exactly.once.source.support': 'enabled',
+    // By their manifests: looking into every class of every jar takes most of the start.
+    'plugin.discovery': 'service_load',
     'key.converter': 'org.apache.kafka.connect.json.JsonConverter',
     'value.converter': 'org.apache.kafka.connect.json.JsonConverter',
     'config.storage.topic': 'sluice.connect.configs',
@@ -46,6 +48,7 @@ export const connect: ServerDeclaration = {
         '-Xmx512m',
         '-XX:+UseParallelGC',
         '-XX:+ExitOnOutOfMemoryError',
+        ...javaOptions(),
         `-Dlog4j2.configurationFile=${join(import.meta.dirname, 'log4j2.properties')}`,
         '-cp',
         join(place.jars, 'kafka', '*'),

@@ -14,10 +14,10 @@ export function jarsFolder(): string {
   return resolve(REPOSITORY, process.env.SLUICE_JARS ?? '.sluice/jars');
 }
 
-/** A fingerprint of every pom and source: another version of anything lays the folder out again. */
+/** A fingerprint of every pom and source file: another version of anything lays the folder out again. */
 function stampOf(): string {
   const hash = createHash('sha256');
-  for (const file of [POM, ...globSync('maven/*/{pom.xml,src/**/*.java}', { cwd: import.meta.dirname }).sort()]) {
+  for (const file of [POM, ...globSync('maven/*/{pom.xml,src/**/*.*}', { cwd: import.meta.dirname }).sort()]) {
     hash.update(readFileSync(resolve(import.meta.dirname, file)));
   }
   return hash.digest('hex');

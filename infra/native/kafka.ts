@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { answers } from './probe.ts';
-import { cleanEnvironment, type Place, properties, type ServerDeclaration } from './service.ts';
+import { cleanEnvironment, javaOptions, type Place, properties, type ServerDeclaration } from './service.ts';
 
 const run = promisify(execFile);
 
@@ -41,6 +41,7 @@ function settings({ home, ports }: Place): Readonly<Record<string, string | numb
 function command(place: Place, main: string, args: readonly string[]): readonly string[] {
   return [
     ...JVM,
+    ...javaOptions(),
     `-Dlog4j2.configurationFile=${join(import.meta.dirname, 'log4j2.properties')}`,
     '-cp',
     join(place.jars, 'kafka', '*'),

@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { httpOk } from './probe.ts';
-import { cleanEnvironment, type Place, type ServerDeclaration } from './service.ts';
+import { cleanEnvironment, javaOptions, type Place, type ServerDeclaration } from './service.ts';
 
 function runner(place: Place): string {
   const folder = join(place.jars, 'registry');
@@ -23,7 +23,15 @@ export const registry: ServerDeclaration = {
     return {
       name: 'registry',
       command: place.java,
-      args: ['-Xms64m', '-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-jar', runner(place)],
+      args: [
+        '-Xms64m',
+        '-Xmx256m',
+        '-XX:+UseSerialGC',
+        '-XX:TieredStopAtLevel=1',
+        ...javaOptions(),
+        '-jar',
+        runner(place),
+      ],
       env: cleanEnvironment({
         QUARKUS_HTTP_HOST: '127.0.0.1',
         QUARKUS_HTTP_PORT: String(place.ports.registry),

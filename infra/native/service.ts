@@ -27,6 +27,11 @@ export function cleanEnvironment(extra: Readonly<Record<string, string>> = {}): 
   return { ...rest, ...extra };
 }
 
+/** Options of the JVMs beyond ours (`SLUICE_JAVA_OPTIONS`): a stack that lives for minutes is better off without the second compiler. */
+export function javaOptions(): readonly string[] {
+  return (process.env.SLUICE_JAVA_OPTIONS ?? '').split(' ').filter((option) => option !== '');
+}
+
 /** A Java properties file of the settings. */
 export function properties(settings: Readonly<Record<string, string | number | boolean>>): string {
   return `${Object.entries(settings)
