@@ -28,7 +28,9 @@ export function workerEnvironment(name: string, config: Config, logger: Logger):
 export const GATHER_BYTES = 1 << 20;
 
 /** Loads the schemas that records name. */
-export function preparing(decoder: FramedDecoder<unknown>): (records: readonly LogRecord[]) => Promise<void> {
+export function preparing(
+  decoder: FramedDecoder<unknown>,
+): (records: readonly Pick<LogRecord, 'value'>[]) => Promise<void> {
   return async (records) => await decoder.prepare(records.map(({ value }) => value));
 }
 

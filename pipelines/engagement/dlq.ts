@@ -3,6 +3,8 @@ import type { SchemaSource } from '../../engine/avro/framed-decoder.ts';
 import { type Config, clickHouseConfig } from '../config.ts';
 import type { DlqPipeline, SinkRedrive } from '../operations/dlq/pipeline.ts';
 import { COMMON_REASONS, type Reasons } from '../operations/dlq/reasons.ts';
+import { sinkRedrive } from '../operations/dlq/sink-redrive.ts';
+import { preparing } from '../worker-environment.ts';
 import { engagementClickHouseSink } from './clickhouse-rows.ts';
 import { changeDecoder } from './codec/change.ts';
 import { CDC_EVENTS, CHANGES, CLICKHOUSE_SINK, DLQ } from './topics.ts';
@@ -41,15 +43,12 @@ export const ENGAGEMENT_DLQ: DlqPipeline = {
 };
 
 function clickHouseRedrive(config: Config, schemas: SchemaSource): SinkRedrive {
-  const sink = engagementClickHouseSink({ name: CLICKHOUSE_SINK, config: clickHouseConfig(config) });
   const decoder = changeDecoder(schemas);
-  return {
-    write: async ({ partition, offset, key, value }) => {
-      await decoder.prepare([value]);
-      const change = decoder.decode(value ?? Buffer.alloc(0));
-      const at = { topic: CHANGES, partition, from: offset, to: offset + 1n, generation: config.SLUICE_GENERATION };
-      await sink.redrive!({ ...at, records: [{ kind: 'upsert', offset, key, value: change }] });
-    },
-    close: async () => await sink.close(),
-  };
+  return sinkRedrive({
+    sink: engagementClickHouseSink({ name: CLICKHOUSE_SINK, config: clickHouseConfig(config) }),
+    topic: CHANGES,
+    generation: config.SLUICE_GENERATION,
+    prepare: preparing(decoder),
+    decode: (value) => decoder.decode(value),
+  });
 }

@@ -20,15 +20,15 @@ import { MOVERS_LEADERBOARDS, MOVERS_SINK, mapMoversRecord } from './redis-mover
 import { CANDLES, CANDLES_SINK, CDC_STOCKS, DLQ, LATEST_SINK, MOVERS, STOCKS_SINK } from './topics.ts';
 
 /** Loads the schemas that records and the keys of tombstones name. */
-function preparingBoth(values: FramedDecoder<unknown>, keys: FramedDecoder<unknown>) {
-  return async (records: readonly LogRecord[]): Promise<void> => {
+export function preparingBoth(values: FramedDecoder<unknown>, keys: FramedDecoder<unknown>) {
+  return async (records: readonly Pick<LogRecord, 'key' | 'value'>[]): Promise<void> => {
     const gone = records.filter(({ value }) => value === null);
     await Promise.all([values.prepare(records.map(({ value }) => value)), keys.prepare(gone.map(({ key }) => key))]);
   };
 }
 
 /** Reads the key of a tombstone that has been prepared. */
-function reading(keys: FramedDecoder<CandleKey>): (key: Uint8Array) => CandleKey {
+export function reading(keys: FramedDecoder<CandleKey>): (key: Uint8Array) => CandleKey {
   return ({ buffer, byteOffset, byteLength }) => keys.decode(Buffer.from(buffer, byteOffset, byteLength));
 }
 

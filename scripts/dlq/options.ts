@@ -1,5 +1,5 @@
 /** The options that all dlq commands share, and what they open. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { KafkaClient } from '../../connectors/kafka/client.ts';
 import { RegistryClient } from '../../connectors/registry/client.ts';
 import { kafkaOptions } from '../../pipelines/config.ts';
@@ -8,10 +8,15 @@ import { DlqCatalogue } from '../../pipelines/operations/dlq/catalogue.ts';
 import type { LetterFilter } from '../../pipelines/operations/dlq/filter.ts';
 import { type LetterState, RESOLUTIONS } from '../../pipelines/operations/dlq/letter.ts';
 import type { DlqPipeline } from '../../pipelines/operations/dlq/pipeline.ts';
+import { PRICES_DLQ } from '../../pipelines/prices/dlq.ts';
 import { badArgument, timeOf } from '../support/arguments.ts';
 import type { OperationContext, OperationFlags } from '../support/operation.ts';
 
-export interface FilterOptions extends OperationFlags {
+export interface PipelineOptions extends OperationFlags {
+  readonly pipeline?: string;
+}
+
+export interface FilterOptions extends PipelineOptions {
   readonly reason?: readonly string[];
   readonly stage?: string;
   readonly key?: string;
@@ -21,17 +26,24 @@ export interface FilterOptions extends OperationFlags {
 }
 
 /** Every pipeline that has dead letters. */
-const PIPELINES: readonly DlqPipeline[] = [ENGAGEMENT_DLQ];
+const PIPELINES: readonly DlqPipeline[] = [ENGAGEMENT_DLQ, PRICES_DLQ];
 const STATES: readonly string[] = ['open', ...RESOLUTIONS, 'all'];
 const REASONS = new Set(PIPELINES.flatMap(({ reasons }) => Object.keys(reasons)));
 
+export function pipelineOption(command: Command): Command {
+  const names = PIPELINES.map(({ name }) => name);
+  return command.addOption(
+    new Option('--pipeline <name>', 'only letters of this pipeline; else of all').choices(names),
+  );
+}
+
 export function filterOptions(command: Command, { states }: { readonly states: boolean }): Command {
-  command
+  pipelineOption(command)
     .option('--reason <reason>', 'only this reason; may be given again', reasonOf, [])
-    .option('--stage <name>', 'only letters of this worker, e.g. engagement.enrich')
+    .option('--stage <name>', 'only letters of this worker, e.g. engagement.enrich or prices.candles')
     .option(
       '--key <value>',
-      'only letters whose key holds this value (the id of a row or a content), or is it (text or hex)',
+      'only letters whose key holds this value (the id of a row, a content, a stock), or is it (text or hex)',
     )
     .option('--since <time>', 'only letters written from this time on', timeOf('since'))
     .option('--until <time>', 'only letters written before this time', timeOf('until'));
@@ -67,6 +79,20 @@ export function filterOf(options: FilterOptions, ids: readonly string[]): Letter
   };
 }
 
+/** The pipelines that a command is about: the one it names, else all. */
+export function pipelinesOf({ pipeline }: PipelineOptions): readonly DlqPipeline[] {
+  return PIPELINES.filter(({ name }) => pipeline === undefined || name === pipeline);
+}
+
+/** A bare id is an offset in one pipeline's topic: what changes a letter must not guess in whose. Throws ARGUMENT_INVALID. */
+export function unmistakable(ids: readonly string[], options: PipelineOptions): void {
+  const bare = ids.find((id) => !id.includes(':'));
+  if (bare === undefined || options.pipeline !== undefined) return;
+  const names = PIPELINES.map(({ name }) => name).join(' or ');
+  throw badArgument(`${bare} may be a letter of ${names}: add --pipeline, or name it as topic:partition:offset`);
+}
+
+/** The dead letters of one pipeline. */
 export interface OpenDlq {
   readonly client: KafkaClient;
   readonly schemas: RegistryClient;
@@ -78,14 +104,22 @@ export interface OpenDlq {
 /** A killed command must not hold up the captured topics for longer than this. */
 const TRANSACTION_MS = 5_000;
 
-export async function withDlq<T>({ config, signal }: OperationContext, work: (dlq: OpenDlq) => Promise<T>): Promise<T> {
+/** Does the work for each of the pipelines, one after the other. */
+export async function withDlqs<T>(
+  { config, signal }: OperationContext,
+  pipelines: readonly DlqPipeline[],
+  work: (dlq: OpenDlq) => Promise<T>,
+): Promise<readonly T[]> {
   const client = new KafkaClient({ ...kafkaOptions(config, 'sluice-dlq'), transactionTimeoutMs: TRANSACTION_MS });
   const schemas = new RegistryClient({ url: config.SLUICE_REGISTRY_URL });
-  const [pipeline] = PIPELINES as readonly [DlqPipeline];
-  const { topic } = pipeline;
+  const results: T[] = [];
   try {
-    const catalogue = async () => await DlqCatalogue.open(client, { topic, schemas, signal });
-    return await work({ client, schemas, pipeline, catalogue });
+    for (const pipeline of pipelines) {
+      const { topic } = pipeline;
+      const catalogue = async () => await DlqCatalogue.open(client, { topic, schemas, signal });
+      results.push(await work({ client, schemas, pipeline, catalogue }));
+    }
+    return results;
   } finally {
     await client.close();
   }

@@ -6,10 +6,18 @@ import { SluiceError } from '../../engine/errors.ts';
 import type { Found } from '../../pipelines/operations/dlq/catalogue.ts';
 import { type Described, describe, describedLines, summary } from '../../pipelines/operations/dlq/describe.ts';
 import { ANY_LETTER } from '../../pipelines/operations/dlq/filter.ts';
-import type { Reasons } from '../../pipelines/operations/dlq/reasons.ts';
+import type { DlqPipeline } from '../../pipelines/operations/dlq/pipeline.ts';
 import { badArgument, countOf } from '../support/arguments.ts';
-import { type OperationFlags, operationFlags, runReport } from '../support/operation.ts';
-import { type FilterOptions, filterOf, filterOptions, withDlq } from './options.ts';
+import { operationFlags, runReport } from '../support/operation.ts';
+import {
+  type FilterOptions,
+  filterOf,
+  filterOptions,
+  type PipelineOptions,
+  pipelineOption,
+  pipelinesOf,
+  withDlqs,
+} from './options.ts';
 
 export function addReadingCommands(program: Command): void {
   addList(program);
@@ -32,14 +40,21 @@ function addList(program: Command): void {
       const filter = filterOf(options, ids);
       await runReport({
         ...{ command: 'dlq list', arguments: { ids, ...options }, flags: options, unit: 'letters' },
-        read: async (context) =>
-          await withDlq(context, async ({ catalogue, pipeline }) => {
+        read: async (context) => {
+          const of = await withDlqs(context, pipelinesOf(options), async ({ catalogue, pipeline }) => {
             const { found, all } = await (await catalogue()).newest(filter, options.limit);
-            const letters = found.map((one) => summary(one, pipeline.reasons));
-            const rest = all > found.length ? [`… and ${all - found.length} older ones (--limit)`] : [];
-            const lines = letters.length === 0 ? ['no letters'] : [...letters.map(listLine), ...rest];
-            return { lines, report: { all, letters }, complete: true };
-          }),
+            return {
+              all,
+              letters: found.map((one) => ({ pipeline: pipeline.name, ...summary(one, pipeline.reasons) })),
+            };
+          });
+          const all = of.reduce((sum, one) => sum + one.all, 0);
+          const newest = of.flatMap(({ letters }) => letters).sort((a, b) => (a.written < b.written ? 1 : -1));
+          const letters = newest.slice(0, options.limit);
+          const rest = all > letters.length ? [`… and ${all - letters.length} older ones (--limit)`] : [];
+          const lines = letters.length === 0 ? ['no letters'] : [...letters.map(listLine), ...rest];
+          return { lines, report: { all, letters }, complete: true };
+        },
       });
     });
 }
@@ -47,6 +62,7 @@ function addList(program: Command): void {
 function listLine(
   letter: Pick<Described, 'id' | 'state' | 'written' | 'reason' | 'stage' | 'source' | 'message'>,
 ): string {
+  // The stage's name begins with the pipeline's.
   const { id, state, written, reason, stage, source, message } = letter;
   return `${id.padStart(8)}  ${state.padEnd(10)}  ${written}  ${reason}  ${stage}  ${source}  ${message.slice(0, 100)}`;
 }
@@ -55,27 +71,27 @@ function addShow(program: Command): void {
   const command = program
     .command('show')
     .description('One letter, decoded as far as its bytes go, with the error in its context.');
-  operationFlags(command.argument('<id>', 'letter id, or topic:partition:offset'), { changes: false })
+  pipelineOption(operationFlags(command.argument('<id>', 'letter id, or topic:partition:offset'), { changes: false }))
     .addHelpText(
       'after',
-      '\nExamples:\n  npm run dlq -- show 17\n  npm run dlq -- show cdc.public.engagement_events:2:40711',
+      '\nExamples:\n  npm run dlq -- show 17 --pipeline prices\n  npm run dlq -- show cdc.public.engagement_events:2:40711',
     )
-    .action(async (id: string, options: OperationFlags) => {
+    .action(async (id: string, options: PipelineOptions) => {
       const filter = { ...ANY_LETTER, ids: filterOf({}, [id]).ids };
       await runReport({
         ...{ command: 'dlq show', arguments: { id }, flags: options, unit: 'letters' },
-        read: async (context) =>
-          await withDlq(context, async ({ catalogue, pipeline, schemas }) => {
-            const letters: Described[] = [];
+        read: async (context) => {
+          const pipelines = pipelinesOf(options);
+          const letters: Described[] = [];
+          await withDlqs(context, pipelines, async ({ catalogue, pipeline, schemas }) => {
             await (await catalogue()).each(filter, async (found) => {
               letters.push(await describe(found, { schemas, reasons: pipeline.reasons }));
             });
-            if (letters.length > 0) return { lines: letters.flatMap(describedLines), report: letters, complete: true };
-            throw new SluiceError(`There is no letter ${id} in ${pipeline.topic}`, {
-              code: 'DLQ_NO_LETTER',
-              action: 'fatal',
-            });
-          }),
+          });
+          if (letters.length > 0) return { lines: letters.flatMap(describedLines), report: letters, complete: true };
+          const where = pipelines.map(({ topic }) => topic).join(' or ');
+          throw new SluiceError(`There is no letter ${id} in ${where}`, { code: 'DLQ_NO_LETTER', action: 'fatal' });
+        },
       });
     });
 }
@@ -91,18 +107,20 @@ function addStats(program: Command): void {
       const filter = filterOf(options, []);
       await runReport({
         ...{ command: 'dlq stats', arguments: { ...options }, flags: options, unit: 'letters' },
-        read: async (context) =>
-          await withDlq(context, async ({ catalogue }) => {
+        read: async (context) => {
+          const of = await withDlqs(context, pipelinesOf(options), async ({ catalogue, pipeline }) => {
             const counts = await (await catalogue()).counts(filter);
             const iso = (ms: number) => new Date(ms).toISOString();
-            const report = counts.map(({ oldestMs, newestMs, ...rest }) => {
-              return { ...rest, oldest: iso(oldestMs), newest: iso(newestMs) };
+            return counts.map(({ oldestMs, newestMs, ...rest }) => {
+              return { pipeline: pipeline.name, ...rest, oldest: iso(oldestMs), newest: iso(newestMs) };
             });
-            const lines = report.map(({ letters, state, reason, stage, oldest, newest }) => {
-              return `${String(letters).padStart(9)}  ${state.padEnd(10)}  ${reason}  ${stage}  ${oldest} to ${newest}`;
-            });
-            return { lines: lines.length === 0 ? ['no letters'] : lines, report, complete: true };
-          }),
+          });
+          const report = of.flat();
+          const lines = report.map(({ letters, state, reason, stage, oldest, newest }) => {
+            return `${String(letters).padStart(9)}  ${state.padEnd(10)}  ${reason}  ${stage}  ${oldest} to ${newest}`;
+          });
+          return { lines: lines.length === 0 ? ['no letters'] : lines, report, complete: true };
+        },
       });
     });
 }
@@ -118,26 +136,28 @@ function addExport(program: Command): void {
       const filter = filterOf(options, ids);
       await runReport({
         ...{ command: 'dlq export', arguments: { ids, ...options }, flags: options, unit: 'letters' },
-        read: async (context) =>
-          await withDlq(context, async ({ catalogue, pipeline }) => {
-            let letters = 0;
-            await intoFile(options.output, async (write) => {
+        read: async (context) => {
+          let letters = 0;
+          await intoFile(options.output, async (write) => {
+            await withDlqs(context, pipelinesOf(options), async ({ catalogue, pipeline }) => {
               await (await catalogue()).each(filter, async (found) => {
-                await write(exportLine(found, pipeline.reasons));
+                await write(exportLine(found, pipeline));
                 context.progress.update(++letters, null);
               });
             });
-            const report = { letters, output: options.output };
-            return { lines: [`${letters} letters written to ${options.output}`], report, complete: true };
-          }),
+          });
+          const report = { letters, output: options.output };
+          return { lines: [`${letters} letters written to ${options.output}`], report, complete: true };
+        },
       });
     });
 }
 
-function exportLine(found: Found, reasons: Reasons): string {
+function exportLine(found: Found, { name, reasons }: DlqPipeline): string {
   const base64 = (bytes: Buffer | null) => bytes?.toString('base64') ?? null;
   const { key, value } = found.letter;
-  return `${JSON.stringify({ ...summary(found, reasons), key: base64(key), value: base64(value) })}\n`;
+  const letter = { pipeline: name, ...summary(found, reasons), key: base64(key), value: base64(value) };
+  return `${JSON.stringify(letter)}\n`;
 }
 
 /** What is written is in the file when this resolves; an existing file is never overwritten. */

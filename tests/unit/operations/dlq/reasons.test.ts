@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ENGAGEMENT_REASONS } from '../../../../pipelines/engagement/dlq.ts';
 import { runbookOf } from '../../../../pipelines/operations/dlq/reasons.ts';
+import { PRICES_REASONS } from '../../../../pipelines/prices/dlq.ts';
 
 const ROOT = join(import.meta.dirname, '../../../..');
 /** Where records are put aside by a stage or by decoding. What a sink's target refuses has one reason, SINK_REFUSED. */
@@ -34,17 +35,19 @@ describe('the reasons of dead letters', () => {
 
   it('are all that the pipeline throws, and no more', () => {
     expect([...new Set(thrownBy('engagement'))].sort()).toEqual(Object.keys(ENGAGEMENT_REASONS).sort());
+    expect([...new Set(thrownBy('prices'))].sort()).toEqual(Object.keys(PRICES_REASONS).sort());
   });
 
   it('each have their entry in the runbook', () => {
     const runbook = readFileSync(join(ROOT, 'docs/runbooks/dlq.md'), 'utf8');
     const entries = [...runbook.matchAll(/^## (.+)$/gm)].map(([, title]) => title!);
-    const reasons = new Set([...Object.keys(ENGAGEMENT_REASONS), ...thrownBy('prices')]);
+    const reasons = new Set([...Object.keys(ENGAGEMENT_REASONS), ...Object.keys(PRICES_REASONS)]);
     expect(entries.sort()).toEqual([...reasons].sort());
     expect(runbookOf('UNKNOWN_CONTENT')).toBe('docs/runbooks/dlq.md#unknown_content');
   });
 
   it('say what is wrong in words', () => {
-    for (const { meaning } of Object.values(ENGAGEMENT_REASONS)) expect(meaning.length).toBeGreaterThan(20);
+    for (const { meaning } of Object.values({ ...ENGAGEMENT_REASONS, ...PRICES_REASONS }))
+      expect(meaning.length).toBeGreaterThan(20);
   });
 });
