@@ -52,7 +52,12 @@ const program = new Command('generate')
   .option('--contents <n>', 'how many contents there are', within(1, 1_000_000), 1_000)
   .option('--content-edits <n>', 'edits of contents a minute', within(0, 60_000, false), 6)
   .option('--symbols <n>', 'prices: how many stocks there are', within(1, MAX_LISTINGS), 4_000)
-  .option('--daily-years <n>', 'prices: years of daily bars in front; what is there already stays', within(0, 5), 0)
+  .option(
+    '--daily-years <n>',
+    'prices: years of daily bars in front; what is there already stays',
+    within(0, 5, false),
+    0,
+  )
   .option(
     '--start <time>',
     'prices: the first minute (default: five days ago); up to now at the rate, then with the clock',

@@ -6,16 +6,19 @@ import { describe, StackError } from '../infra/native/error.ts';
 import { stackPlace } from '../infra/native/layout.ts';
 import type { ProcessStatus } from '../infra/native/process.ts';
 import { loadConfig } from '../pipelines/config.ts';
+import { MARKET_GATEWAY } from '../pipelines/prices/gateway/create.ts';
 import { processesOf } from '../pipelines/processes.ts';
-import { BoardReader } from './start/board.ts';
 import { Children } from './start/children.ts';
 import { deploy } from './start/deploy.ts';
 import { startDocker } from './start/docker.ts';
+import { type FeedSession, openFeedSession } from './start/feed.ts';
 import { finish, type Summary } from './start/finish.ts';
 import { Gatherer } from './start/gather.ts';
 import { parseOptions, type StartOptions } from './start/options.ts';
+import { shownOf } from './start/pipelines.ts';
 import { render, summaryLine } from './start/screen.ts';
 import { type Servers, startNative } from './start/servers.ts';
+import type { ShownPipeline } from './start/shown.ts';
 import type { ScreenState } from './start/state.ts';
 import { Terminal } from './start/terminal.ts';
 
@@ -92,6 +95,8 @@ interface Running {
   readonly servers: Servers;
   readonly children: Children;
   readonly env: NodeJS.ProcessEnv;
+  readonly pipelines: readonly ShownPipeline[];
+  readonly feed: FeedSession | null;
 }
 
 async function watch(
@@ -100,14 +105,15 @@ async function watch(
   reporter: Reporter,
   signal: AbortSignal,
 ): Promise<Summary | null> {
-  const { servers, children, env } = running;
-  const board = new BoardReader(servers.env.SLUICE_REDIS_URL ?? '');
+  const { servers, children, env, pipelines, feed } = running;
   const logs = join(servers.env.SLUICE_HOME ?? '', 'logs');
   const gatherer = new Gatherer({
     servers,
     children,
-    board,
+    pipelines,
+    env,
     rate: options.rate,
+    moreConnections: feed?.connections ?? [],
     logs,
     notices: () => reporter.notices,
   });
@@ -121,13 +127,13 @@ async function watch(
       if (Date.now() >= endsAt) {
         reporter.end();
         reporter.say('Comparing everything with Postgres');
-        return await finish(children, state, { env, signal });
+        return await finish(children, state, { env, signal, pipelines });
       }
       await delay(Math.min(everyMs, Math.max(0, endsAt - Date.now())), undefined, { signal }).catch(() => undefined);
     }
     return null;
   } finally {
-    await board.close();
+    await gatherer.close();
   }
 }
 
@@ -136,9 +142,22 @@ function report(summary: Summary, json: boolean): void {
   else {
     for (const problem of summary.problems) console.log(problem);
     console.log(`healthy: ${summary.healthy ? 'yes' : 'no'}, compared with Postgres: ${summary.reconcile}`);
-    if (summary.reconcile !== 'equal') console.log(summary.details);
+    for (const [name, { reconcile, details }] of Object.entries(summary.pipelines)) {
+      if (reconcile !== 'equal') console.log(`${name}: ${reconcile}`, details);
+    }
   }
   process.exitCode = summary.ok ? 0 : 1;
+}
+
+function workersOf(pipelines: readonly ShownPipeline[], env: NodeJS.ProcessEnv): readonly string[] {
+  const names = pipelines.map(({ name }) => name);
+  const workers = processesOf(names).filter((name) => name !== 'engagement.mirror' || env.SLUICE_MIRROR_KAFKA_BROKERS);
+  return names.includes('prices') ? [...workers, MARKET_GATEWAY] : workers;
+}
+
+async function startTraffic(children: Children, pipelines: readonly ShownPipeline[], rate: number): Promise<void> {
+  const now = Date.now();
+  await Promise.all(pipelines.map(({ name, traffic }) => children.startTraffic(`${name}.traffic`, traffic(rate, now))));
 }
 
 async function main(): Promise<void> {
@@ -155,11 +174,12 @@ async function main(): Promise<void> {
     undo.push(() => servers.stop());
     const chosen = options.pipelines === null ? {} : { SLUICE_PIPELINES: options.pipelines };
     const env: NodeJS.ProcessEnv = { ...process.env, ...servers.env, ...chosen };
-    const pipelines = loadConfig(env).SLUICE_PIPELINES;
+    const pipelines = shownOf(loadConfig(env).SLUICE_PIPELINES);
     await deploy({ env, signal, say, warn: (text) => reporter.warn(text) });
-    const named = processesOf(pipelines);
-    const workers = named.filter((name) => name !== 'engagement.mirror' || env.SLUICE_MIRROR_KAFKA_BROKERS);
+    const workers = workersOf(pipelines, env);
     const home = servers.env.SLUICE_HOME ?? '';
+    const feed = workers.includes(MARKET_GATEWAY) ? openFeedSession(env) : null;
+    if (feed !== null) undo.push(async () => feed.close());
     const children = new Children({ home, env, metricsPort: servers.metricsPort, workers, onChange });
     undo.push(() => children.stop());
     writeTargets(
@@ -167,8 +187,8 @@ async function main(): Promise<void> {
       children.workers.map(({ name, port }) => ({ worker: name, port })),
     );
     await children.startWorkers();
-    if (options.rate !== null) await children.startTraffic(options.rate);
-    summary = await watch({ servers, children, env }, options, reporter, signal);
+    if (options.rate !== null) await startTraffic(children, pipelines, options.rate);
+    summary = await watch({ servers, children, env, pipelines, feed }, options, reporter, signal);
   } catch (error) {
     // What fails because we are stopping is no news.
     if (!signal.aborted) throw error;

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 export const SERVICES = ['postgres', 'kafka', 'registry', 'connect', 'redis', 'clickhouse'] as const;
 export type Service = (typeof SERVICES)[number];
 
-export type PortName = Service | 'controller' | 'prometheus' | 'alertmanager' | 'metrics';
+export type PortName = Service | 'controller' | 'prometheus' | 'alertmanager' | 'feed' | 'metrics';
 export type Ports = Readonly<Record<PortName, number>>;
 
 const CONTRACT_PORTS: Ports = {
@@ -19,10 +19,11 @@ const CONTRACT_PORTS: Ports = {
   clickhouse: 18_123,
   prometheus: 19_090,
   alertmanager: 19_091,
+  feed: 19_300,
   metrics: 19_100,
 };
 
-/** Without a base the ports of docs/architecture.md; with base B the servers are on B to B+8 and metrics from B+10. */
+/** Without a base the ports of docs/architecture.md; with base B the servers are on B to B+8, the market feed on B+9 and metrics from B+10. */
 export function portsOf(portBase?: number): Ports {
   if (portBase === undefined) return CONTRACT_PORTS;
   return {
@@ -35,6 +36,7 @@ export function portsOf(portBase?: number): Ports {
     clickhouse: portBase + 6,
     prometheus: portBase + 7,
     alertmanager: portBase + 8,
+    feed: portBase + 9,
     metrics: portBase + 10,
   };
 }
@@ -123,6 +125,8 @@ export function environmentOf({ home, ports, secrets }: Layout): Readonly<Record
     SLUICE_CLICKHOUSE_DATABASE: 'sluice',
     SLUICE_STATE_DIR: join(home, 'state'),
     SLUICE_MONITOR_FOLDERS: home,
+    SLUICE_PRICES_GATEWAY_PORT: String(ports.feed),
+    SLUICE_PRICES_GATEWAY_TOKENS_FILE: join(home, 'feed-tokens'),
   };
 }
 

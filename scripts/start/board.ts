@@ -1,37 +1,31 @@
-/** The top five of the 10-minute board, read from Redis as an application would. */
-import { leaderboardReader } from '../../pipelines/engagement/leaderboard-reader.ts';
+/** The first places of a pipeline's board, whatever becomes of Redis meanwhile. */
+import type { BoardSource, ShownPipeline } from './shown.ts';
 import type { Board } from './state.ts';
 
-const EMPTY: Board = { entries: [], asOfMs: null };
-/** Shown once a second: an answer that takes longer is of no use. */
-const TIMEOUT_MS = 1_000;
-
 export class BoardReader {
-  readonly #reader;
+  readonly #title: string;
+  readonly #source: BoardSource;
   #connected = false;
 
-  constructor(url: string) {
-    this.#reader = leaderboardReader({ url, commandTimeoutMs: TIMEOUT_MS });
+  constructor({ title, open }: ShownPipeline['board'], redisUrl: string) {
+    this.#title = title;
+    this.#source = open(redisUrl);
   }
 
   /** The first places; none while Redis is away. */
   async top(count: number): Promise<Board> {
     try {
       if (!this.#connected) {
-        await this.#reader.connect();
+        await this.#source.connect();
         this.#connected = true;
       }
-      const { entries, asOf } = await this.#reader.top('10m', 'events', count);
-      return {
-        entries: entries.map(({ title, contentId, events }) => ({ title: title === '' ? contentId : title, events })),
-        asOfMs: asOf?.streamTime ?? null,
-      };
+      return { title: this.#title, ...(await this.#source.top(count)) };
     } catch {
-      return EMPTY;
+      return { title: this.#title, entries: [], asOfMs: null };
     }
   }
 
   async close(): Promise<void> {
-    await this.#reader.close().catch(() => undefined);
+    await this.#source.close().catch(() => undefined);
   }
 }

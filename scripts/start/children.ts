@@ -30,7 +30,7 @@ export class Children {
   readonly workers: readonly WorkerChild[];
   readonly #reaper: Reaper;
   readonly #options: ChildrenOptions;
-  #traffic: SupervisedProcess | null = null;
+  readonly #traffic: SupervisedProcess[] = [];
 
   constructor(options: ChildrenOptions) {
     this.#options = options;
@@ -44,7 +44,7 @@ export class Children {
     });
   }
 
-  get traffic(): SupervisedProcess | null {
+  get traffic(): readonly SupervisedProcess[] {
     return this.#traffic;
   }
 
@@ -53,15 +53,21 @@ export class Children {
     await Promise.all(this.workers.map(({ process }) => process.start()));
   }
 
-  async startTraffic(rate: number): Promise<void> {
-    const spec = this.#spec('traffic', ['generate.ts', '--rate', String(rate), '--seconds', '0'], {});
-    this.#traffic = this.#supervised({ ...spec, ready: async () => true });
-    await this.#traffic.start();
+  /** `args` are those of scripts/generate.ts. */
+  async startTraffic(name: string, args: readonly string[]): Promise<void> {
+    const spec = this.#spec(name, ['generate.ts', ...args], {});
+    const traffic = this.#supervised({ ...spec, ready: async () => true });
+    this.#traffic.push(traffic);
+    await traffic.start();
+  }
+
+  async stopTraffic(): Promise<void> {
+    await Promise.all(this.#traffic.map((traffic) => traffic.stop()));
   }
 
   /** Traffic first, so that the workers can finish what is there. */
   async stop(): Promise<void> {
-    await this.#traffic?.stop();
+    await this.stopTraffic();
     await Promise.all(this.workers.map(({ process }) => process.stop()));
     await this.#reaper.close();
   }

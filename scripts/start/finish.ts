@@ -1,6 +1,7 @@
 /** How a bounded run went: stop the traffic, compare everything with Postgres, sum up. */
 import type { Children } from './children.ts';
-import { isHealthy, type ScreenState } from './state.ts';
+import type { ShownPipeline } from './shown.ts';
+import { isHealthy, type PipelineState, type ScreenState } from './state.ts';
 import { runScript } from './task.ts';
 
 const RECONCILE_TIMEOUT_MS = 300_000;
@@ -11,13 +12,20 @@ export interface Summary {
   /** All was healthy and equal. */
   readonly ok: boolean;
   readonly healthy: boolean;
+  /** Of all pipelines: equal when each is, different when one is. */
   readonly reconcile: Verdict;
   readonly seconds: number;
-  readonly rate: number | null;
   /** Each process that was not healthy at the end, or had been started again, with why. */
   readonly problems: readonly string[];
   readonly processes: Readonly<Record<string, ProcessSummary>>;
-  readonly top: readonly { readonly title: string; readonly events: number }[];
+  /** By name, those that ran. */
+  readonly pipelines: Readonly<Record<string, PipelineSummary>>;
+}
+
+export interface PipelineSummary {
+  readonly rate: number | null;
+  readonly reconcile: Verdict;
+  readonly top: readonly { readonly name: string; readonly score: number }[];
   /** What reconcile said: its own JSON where it printed one. */
   readonly details: unknown;
 }
@@ -62,24 +70,39 @@ export function problemsOf(state: ScreenState): readonly string[] {
   });
 }
 
+/** One verdict for all: what differs counts most, then what could not be told. */
+export function overall(verdicts: readonly Verdict[]): Verdict {
+  if (verdicts.includes('different')) return 'different';
+  return verdicts.length > 0 && verdicts.every((verdict) => verdict === 'equal') ? 'equal' : 'unknown';
+}
+
+export interface FinishOptions {
+  readonly env: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
+  /** Those to compare. */
+  readonly pipelines: readonly ShownPipeline[];
+}
+
 /** Ends the traffic and says how it went. `last` is the state while the traffic still ran. */
-export async function finish(
-  children: Children,
-  last: ScreenState,
-  options: { readonly env: NodeJS.ProcessEnv; readonly signal: AbortSignal },
-): Promise<Summary> {
-  await children.traffic?.stop();
-  const { code, output } = await runScript('reconcile.ts', ['--json'], { ...options, timeoutMs: RECONCILE_TIMEOUT_MS });
+export async function finish(children: Children, last: ScreenState, options: FinishOptions): Promise<Summary> {
+  await children.stopTraffic();
+  const compared: Record<string, PipelineSummary> = {};
+  // One after the other: each takes a snapshot and waits for its sinks, and they would wait for each other's load.
+  for (const pipeline of options.pipelines) {
+    compared[pipeline.name] = await compare(
+      pipeline,
+      last.pipelines.find(({ name }) => name === pipeline.name),
+      options,
+    );
+  }
   const problems = problemsOf(last);
   const healthy = problems.length === 0 && last.rows.length > 0;
-  const details = lastJson(output);
-  const reconcile = verdictOf(code, details);
+  const reconcile = overall(Object.values(compared).map((one) => one.reconcile));
   return {
     ok: healthy && reconcile === 'equal',
     healthy,
     reconcile,
     seconds: Math.round(last.upSeconds),
-    rate: last.rate,
     problems,
     processes: Object.fromEntries(
       last.rows.map(({ name, state, restarts, memoryMiB, figures }) => [
@@ -92,7 +115,22 @@ export async function finish(
         },
       ]),
     ),
-    top: last.board.entries,
+    pipelines: compared,
+  };
+}
+
+async function compare(
+  { reconcile }: ShownPipeline,
+  last: PipelineState | undefined,
+  { env, signal }: FinishOptions,
+): Promise<PipelineSummary> {
+  const run = { env, signal, timeoutMs: RECONCILE_TIMEOUT_MS };
+  const { code, output } = await runScript('reconcile.ts', ['--json', ...reconcile], run);
+  const details = lastJson(output);
+  return {
+    rate: last?.rate ?? null,
+    reconcile: verdictOf(code, details),
+    top: (last?.board.entries ?? []).map(({ name, score }) => ({ name, score })),
     details,
   };
 }

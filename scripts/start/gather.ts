@@ -1,16 +1,21 @@
 /** Gathers what the screen shows. */
 import type { ProcessStatus } from '../../infra/native/process.ts';
-import type { BoardReader } from './board.ts';
+import { BoardReader } from './board.ts';
 import type { Children } from './children.ts';
 import type { Servers } from './servers.ts';
-import type { Connection, ProcessKind, ProcessRow, ScreenState } from './state.ts';
+import type { ShownPipeline } from './shown.ts';
+import type { Connection, PipelineState, ProcessKind, ProcessRow, ScreenState } from './state.ts';
 import { UsageMeter } from './usage.ts';
 
 export interface GatherOptions {
   readonly servers: Servers;
   readonly children: Children;
-  readonly board: BoardReader;
+  readonly pipelines: readonly ShownPipeline[];
+  readonly env: NodeJS.ProcessEnv;
+  /** A second, of each pipeline; null without traffic. */
   readonly rate: number | null;
+  /** What is known of this run only. */
+  readonly moreConnections: readonly Connection[];
   readonly logs: string;
   readonly notices: () => readonly string[];
 }
@@ -21,15 +26,18 @@ export class Gatherer {
   readonly #options: GatherOptions;
   readonly #startedMs = Date.now();
   readonly #usage = new UsageMeter();
+  readonly #boards: readonly BoardReader[];
 
   constructor(options: GatherOptions) {
     this.#options = options;
+    const redis = options.env.SLUICE_REDIS_URL ?? '';
+    this.#boards = options.pipelines.map(({ board }) => new BoardReader(board, redis));
   }
 
   async state(): Promise<ScreenState> {
-    const { servers, children, board, rate, logs, notices } = this.#options;
+    const { servers, children, pipelines, env, moreConnections, logs, notices } = this.#options;
     const server = servers.status();
-    const traffic = children.traffic === null ? [] : [children.traffic.status];
+    const traffic = children.traffic.map(({ status }) => status);
     const worker = await Promise.all(
       children.workers.map(async ({ process, scraper }) => {
         const [figures, ready] = await Promise.all([scraper.figures(), scraper.ready()]);
@@ -44,33 +52,51 @@ export class Gatherer {
       const { cpuPercent = null, memoryMiB = null } = used ?? {};
       return { ...status, kind, ready: null, figures: null, cpuPercent, memoryMiB, ...more };
     };
+    const rows = [
+      ...server.map((status) => row(status, 'server')),
+      ...worker.map(({ status, figures, ready }) => row(status, 'worker', { figures, ready })),
+      ...traffic.map((status) => row(status, 'traffic')),
+    ];
+    const shown = await Promise.all(
+      pipelines.map(async (pipeline, index) => await this.#pipeline(pipeline, index, rows)),
+    );
+    const best = shown.map(({ board }) => board.entries[0]?.key ?? null);
     return {
       upSeconds: (Date.now() - this.#startedMs) / 1_000,
-      rate: children.traffic === null ? null : rate,
-      rows: [
-        ...server.map((status) => row(status, 'server')),
-        ...worker.map(({ status, figures, ready }) => row(status, 'worker', { figures, ready })),
-        ...traffic.map((status) => row(status, 'traffic')),
-      ],
-      board: await board.top(TOP),
-      connections: connectionsOf(servers.env),
+      rows,
+      pipelines: shown,
+      connections: [...connectionsOf(pipelines, env, best), ...moreConnections],
       notices: notices(),
       logs,
     };
   }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#boards.map((board) => board.close()));
+  }
+
+  async #pipeline(
+    { name, unit, entry }: ShownPipeline,
+    index: number,
+    rows: readonly ProcessRow[],
+  ): Promise<PipelineState> {
+    return {
+      ...{ name, unit, rate: this.#options.rate },
+      perSecond: rows.find((row) => row.name === entry)?.figures?.recordsPerSecond ?? null,
+      board: await this.#boards[index]!.top(TOP),
+    };
+  }
 }
 
-/** Where to connect, each with something to try first; short enough for 100 columns on the default ports. */
-export function connectionsOf(env: Readonly<Record<string, string>>): readonly Connection[] {
-  const redis = new URL(env.SLUICE_REDIS_URL ?? '');
-  const { host } = new URL(env.SLUICE_CLICKHOUSE_URL ?? '');
-  const login = env.SLUICE_CLICKHOUSE_PASSWORD ? `-u default:${env.SLUICE_CLICKHOUSE_PASSWORD} ` : '';
-  const query = `SELECT * FROM ${env.SLUICE_CLICKHOUSE_DATABASE}.device_breakdown LIMIT 5 FORMAT Pretty`;
+/** Where to connect, each with something to try first. `best`: of each pipeline the key of the first place of its board. */
+export function connectionsOf(
+  pipelines: readonly ShownPipeline[],
+  env: NodeJS.ProcessEnv,
+  best: readonly (string | null)[],
+): readonly Connection[] {
   return [
-    { name: 'ClickHouse', try: `curl ${login}${host} -d '${query}'` },
-    { name: 'Redis', try: `redis-cli -p ${redis.port} ZREVRANGE lb:{engagement:10m}:events 0 4 WITHSCORES` },
-    { name: 'Topic', try: `kcat -b ${env.SLUICE_KAFKA_BROKERS} -t engagement.events.v1 -C -o -5 -e -f '%k %p %o\\n'` },
     { name: 'Postgres', try: `psql ${env.SLUICE_POSTGRES_URL}` },
     { name: 'Schemas', try: `curl ${env.SLUICE_REGISTRY_URL}/subjects` },
+    ...pipelines.flatMap(({ connections }, index) => connections(env, best[index] ?? null)),
   ];
 }

@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 
 export interface StartOptions {
-  /** Events a second of the sample traffic; null for none. */
+  /** Events, bars, … a second of the sample traffic of each pipeline; null for none. */
   readonly rate: number | null;
   /** Stop after this long and say how it went; null runs until Ctrl-C. */
   readonly forSeconds: number | null;
@@ -25,7 +25,7 @@ export function parseDuration(text: string): number {
 function parseRate(text: string): number {
   const rate = Number(text);
   if (Number.isInteger(rate) && rate > 0 && rate <= 1_000_000) return rate;
-  throw new InvalidArgumentError('expected a whole number of events a second.');
+  throw new InvalidArgumentError('expected a whole number.');
 }
 
 const DEFAULT_RATE = 200;
@@ -35,7 +35,7 @@ export function parseOptions(argv: readonly string[]): StartOptions {
   const program = new Command('npm start --')
     .description('Bring up the servers and workers of Sluice, send sample traffic and show what happens.')
     .option('--no-traffic', 'without sample traffic')
-    .option('--rate <n>', 'events a second of the sample traffic', parseRate, DEFAULT_RATE)
+    .option('--rate <n>', 'events, and bars, a second of the sample traffic', parseRate, DEFAULT_RATE)
     .option(
       '--for <time>',
       'stop after this long (60s, 5m), compare everything with Postgres, exit 0 when equal',

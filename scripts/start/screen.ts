@@ -1,7 +1,7 @@
 /** The live screen as text: a pure function of the state. */
-import { type Board, isHealthy, type ProcessRow, type ScreenState } from './state.ts';
+import { type Board, isHealthy, type PipelineState, type ProcessRow, type ScreenState } from './state.ts';
 
-const WIDEST = 100;
+const WIDEST = 110;
 const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;
 type Style = keyof typeof CODES;
 type Paint = (style: Style, text: string) => string;
@@ -16,13 +16,12 @@ export interface RenderOptions {
 export function render(state: ScreenState, options: RenderOptions): readonly string[] {
   const width = Math.min(options.columns, WIDEST);
   const paint: Paint = (style, text) => (options.color ? `\x1b[${CODES[style]}m${text}\x1b[0m` : text);
-  const lines = [
+  const linesOf = (processes: readonly string[]) => [
     ...header(state, width, paint),
     '',
-    ...processTable(state.rows, width, paint),
+    ...processes,
     '',
-    ...boardLines(state.board, width, paint),
-    '',
+    ...state.pipelines.flatMap(({ board }) => [...boardLines(board, width, paint), '']),
     ...state.connections.map(
       ({ name, try: command }) => `  ${paint('cyan', name.padEnd(11))}${cut(command, width - 13)}`,
     ),
@@ -30,19 +29,27 @@ export function render(state: ScreenState, options: RenderOptions): readonly str
     paint('dim', cut(`  Logs: ${state.logs}    Ctrl-C stops everything.`, width)),
     ...state.notices.slice(-3).map((notice) => paint('yellow', cut(`  ${notice}`, width))),
   ];
+  const whole = linesOf(processTable(state.rows, width, paint));
+  // Where there is no room for all, servers that are well are told in a line.
+  const lines = whole.length <= options.rows ? whole : linesOf(shorterTable(state.rows, width, paint));
   return lines.slice(0, Math.max(1, options.rows));
 }
 
 function header(state: ScreenState, width: number, paint: Paint): readonly string[] {
   const healthy = state.rows.length > 0 && state.rows.every(isHealthy);
   const health = healthy ? 'all healthy' : `${state.rows.filter((row) => !isHealthy(row)).length} not healthy`;
-  const traffic = state.rate === null ? 'no traffic' : `traffic ${count(state.rate)} events/s`;
+  const flows = state.pipelines.map(flow).join('   ');
   // The health stays on a narrow terminal, whatever else goes.
   const room = width - health.length - 2;
-  const left = cut(`  Sluice   up ${duration(state.upSeconds)}   ${traffic}`, room);
+  const left = cut(`  Sluice   up ${duration(state.upSeconds)}   ${flows}`, room);
   return [
     `${paint('bold', left)}${' '.repeat(width - left.length - health.length)}${paint(healthy ? 'green' : 'yellow', health)}`,
   ];
+}
+
+/** What comes in, and whether sample traffic is part of it. */
+function flow({ name, unit, rate, perSecond }: PipelineState): string {
+  return `${name} ${count(perSecond)} ${unit}/s${rate === null ? ', no traffic' : ''}`;
 }
 
 interface Column {
@@ -51,26 +58,35 @@ interface Column {
   readonly value: (row: ProcessRow) => string;
 }
 
-/** 2 + 27 + 11 + 8 + 8 + 10 + 9 + 9 + 7 + 9 = 100 columns; a narrower terminal loses the last ones. */
 const COLUMNS: readonly Column[] = [
   { title: 'health', width: 11, value: healthWord },
   { title: 'pid', width: 8, value: ({ pid }) => (pid === null ? '–' : String(pid)) },
   { title: 'cpu', width: 8, value: ({ cpuPercent }) => (cpuPercent === null ? '–' : `${cpuPercent.toFixed(0)} %`) },
   { title: 'memory', width: 10, value: ({ memoryMiB }) => (memoryMiB === null ? '–' : `${memoryMiB.toFixed(0)} MiB`) },
   { title: 'restarts', width: 9, value: ({ restarts }) => (restarts === 0 ? '–' : String(restarts)) },
-  { title: 'events/s', width: 9, value: ({ figures }) => count(figures?.recordsPerSecond) },
-  { title: 'lag', width: 7, value: ({ figures }) => count(figures?.lagRecords) },
+  { title: 'rec/s', width: 9, value: ({ figures }) => count(figures?.recordsPerSecond) },
+  { title: 'lag', width: 9, value: ({ figures }) => count(figures?.lagRecords) },
   { title: 'fresh', width: 9, value: ({ figures }) => seconds(figures?.freshnessSeconds) },
 ];
-const NAME_WIDTH = 27;
+/** A narrower terminal loses these, one after the other. */
+const LOST_FIRST = ['pid', 'restarts', 'memory', 'cpu', 'rec/s', 'lag', 'fresh', 'health'];
+const NAME_WIDTHS = { least: 25, most: 35 } as const;
+
+function columnsWithin(room: number): readonly Column[] {
+  let shown = COLUMNS;
+  for (const lost of LOST_FIRST) {
+    if (shown.reduce((sum, { width }) => sum + width, 0) <= room) break;
+    shown = shown.filter(({ title }) => title !== lost);
+  }
+  return shown;
+}
 
 function processTable(rows: readonly ProcessRow[], width: number, paint: Paint): readonly string[] {
-  const shown = COLUMNS.filter((_, index) => {
-    const used = COLUMNS.slice(0, index + 1).reduce((sum, column) => sum + column.width, 2 + NAME_WIDTH);
-    return used <= width;
-  });
+  const longest = Math.max(NAME_WIDTHS.least, ...rows.map(({ name }) => [...name].length + 1));
+  const nameWidth = Math.min(longest, NAME_WIDTHS.most);
+  const shown = columnsWithin(width - 2 - nameWidth);
   const line = (name: string, cell: (column: Column) => string) =>
-    `  ${cut(name, NAME_WIDTH).padEnd(NAME_WIDTH)}${shown.map(cell).join('')}`;
+    `  ${cut(name, nameWidth - 1).padEnd(nameWidth)}${shown.map(cell).join('')}`;
   return [
     paint(
       'dim',
@@ -83,6 +99,13 @@ function processTable(rows: readonly ProcessRow[], width: number, paint: Paint):
       }),
     ),
   ];
+}
+
+function shorterTable(rows: readonly ProcessRow[], width: number, paint: Paint): readonly string[] {
+  const well = rows.filter((row) => row.kind === 'server' && isHealthy(row));
+  const others = rows.filter((row) => !well.includes(row));
+  const line = cut(`  ${well.length} servers up: ${well.map(({ name }) => name).join(', ')}`, width);
+  return [...processTable(others, width, paint), ...(well.length === 0 ? [] : [paint('dim', line)])];
 }
 
 function healthWord(row: ProcessRow): string {
@@ -98,16 +121,17 @@ function healthStyle(row: ProcessRow): Style {
 
 function boardLines(board: Board, width: number, paint: Paint): readonly string[] {
   const asOf = board.asOfMs === null ? '' : ` as of ${new Date(board.asOfMs).toISOString().slice(11, 19)} UTC`;
-  const title = paint('bold', cut(`  Most events in the last 10 minutes${asOf}`, width));
+  const title = paint('bold', cut(`  ${board.title}${asOf}`, width));
   if (board.entries.length === 0) return [title, paint('dim', '  nothing yet')];
-  const most = Math.max(...board.entries.map(({ events }) => events));
+  const most = Math.max(...board.entries.map(({ score }) => score));
   const nameWidth = Math.min(45, width - 18);
   const barWidth = Math.max(0, Math.min(30, width - 65));
   return [
     title,
-    ...board.entries.map(({ title: name, events }, index) => {
-      const bar = '▇'.repeat(most > 0 ? Math.max(1, Math.round((events / most) * barWidth)) : 0).slice(0, barWidth);
-      return `  ${index + 1}  ${cut(name, nameWidth).padEnd(nameWidth)}${count(events).padStart(10)}${barWidth === 0 ? '' : `  ${paint('cyan', bar)}`}`;
+    ...board.entries.map(({ name, score, text }, index) => {
+      const bar = '▇'.repeat(most > 0 ? Math.max(1, Math.round((score / most) * barWidth)) : 0).slice(0, barWidth);
+      const shown = cut(text, 10).padStart(10);
+      return `  ${index + 1}  ${cut(name, nameWidth).padEnd(nameWidth)}${shown}${barWidth === 0 ? '' : `  ${paint('cyan', bar)}`}`;
     }),
   ];
 }
@@ -118,12 +142,13 @@ export function summaryLine(state: ScreenState): string {
   const workers = state.rows.flatMap(({ name, figures }) =>
     figures === null ? [] : [`${name} ${count(figures.recordsPerSecond)}/s lag ${count(figures.lagRecords)}`],
   );
-  const top = state.board.entries[0];
   const parts = [
     `up ${duration(state.upSeconds)}`,
     unhealthy.length === 0 ? 'all healthy' : `not healthy: ${unhealthy.join(', ')}`,
     ...workers,
-    top === undefined ? 'board empty' : `top "${top.title}" ${count(top.events)}`,
+    ...state.pipelines.map(({ board: { entries } }) =>
+      entries[0] === undefined ? 'board empty' : `top "${entries[0].name}" ${entries[0].text}`,
+    ),
   ];
   return parts.join(' | ');
 }

@@ -29,14 +29,33 @@ export interface ProcessRow {
 }
 
 export interface BoardEntry {
-  readonly title: string;
-  readonly events: number;
+  /** What a query asks for it by. */
+  readonly key: string;
+  readonly name: string;
+  /** What it is ranked by; above 0. */
+  readonly score: number;
+  /** The score with its unit. */
+  readonly text: string;
 }
 
 export interface Board {
+  /** What it is a board of. */
+  readonly title: string;
   readonly entries: readonly BoardEntry[];
   /** Stream time of the slowest partition, ms since the epoch; null before the first stamp. */
   readonly asOfMs: number | null;
+}
+
+/** What is shown of one pipeline. */
+export interface PipelineState {
+  readonly name: string;
+  /** What flows: `events`, `bars`. */
+  readonly unit: string;
+  /** So many a second were asked of the sample traffic; null without it. */
+  readonly rate: number | null;
+  /** So many a second came in; null until that was measured. */
+  readonly perSecond: number | null;
+  readonly board: Board;
 }
 
 export interface Connection {
@@ -46,9 +65,8 @@ export interface Connection {
 
 export interface ScreenState {
   readonly upSeconds: number;
-  readonly rate: number | null;
   readonly rows: readonly ProcessRow[];
-  readonly board: Board;
+  readonly pipelines: readonly PipelineState[];
   readonly connections: readonly Connection[];
   /** Newest last. */
   readonly notices: readonly string[];

@@ -107,7 +107,7 @@ export class PriceTraffic {
   /** Daily bars of the years before the start, day by day, a row for each stock. To be asked before `next`, which goes on from there. */
   *history(years: number): Generator<readonly PriceRow[]> {
     const random = new Random(this.#options.seed, 'history');
-    for (let back = years * DAYS_OF_YEAR; back > 0; back -= 1) {
+    for (let back = Math.round(years * DAYS_OF_YEAR); back > 0; back -= 1) {
       const rows: PriceRow[] = [];
       for (let stock = 0; stock < this.listings.length; stock += 1) {
         const zone = this.#zones[stock]!;

@@ -1,9 +1,10 @@
 /** Gateways on a real broker: everything they promise their clients, with a broker and a process that die. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { KafkaClient } from '../../../connectors/kafka/client.ts';
@@ -86,6 +87,20 @@ async function connect(port: number): Promise<FeedClient> {
   return connected;
 }
 
+/** What `npm run gateway -- watch` says until it ends. */
+async function watch(
+  port: number,
+  ...args: readonly string[]
+): Promise<{ readonly code: number; readonly text: string }> {
+  const command = [join(import.meta.dirname, '../../../scripts/gateway.ts'), 'watch', ...args];
+  const settings = { ...process.env, ...env, SLUICE_PRICES_GATEWAY_PORT: String(port) };
+  const run = promisify(execFile)(process.execPath, command, { env: settings, timeout: PATIENCE.timeout });
+  return await run.then(
+    ({ stdout }) => ({ code: 0, text: stdout }),
+    ({ code, stderr }: { code: number; stderr: string }) => ({ code, text: stderr }),
+  );
+}
+
 const metric = async (gateway: MarketGateway, name: string): Promise<number> =>
   (await gateway.registry.getSingleMetric(name)!.get()).values.reduce((sum, { value }) => sum + value, 0);
 
@@ -115,6 +130,11 @@ describe('the market gateway', () => {
       await expect.poll(() => one.lastClose('S2', '1d'), PATIENCE).toBeNull();
       expect(one.lastClose('S1', '1h')).toBeUndefined();
     }
+    const watched = await watch(ports[0]!, 'S1', '--count', '1', '--token', token);
+    expect(watched.text).toContain('close 12.000000');
+    const refused = await watch(ports[0]!, 'S1', '--token', 'wrong');
+    expect(refused).toMatchObject({ code: 2, text: expect.stringContaining('FEED_REFUSED') });
+    expect(refused.text).toContain('401');
   });
 
   it('shows the candle before when all that it keeps of a series are deleted', async () => {

@@ -28,6 +28,7 @@ describe('portsOf', () => {
       clickhouse: 18_123,
       prometheus: 19_090,
       alertmanager: 19_091,
+      feed: 19_300,
       metrics: 19_100,
     });
   });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { render, summaryLine } from '../../../scripts/start/screen.ts';
-import type { ProcessRow, ScreenState } from '../../../scripts/start/state.ts';
+import type { Board, PipelineState, ProcessRow, ScreenState } from '../../../scripts/start/state.ts';
 
 const row = (name: string, more: Partial<ProcessRow> = {}): ProcessRow => ({
   name,
@@ -22,33 +22,42 @@ const worker = (name: string, ok: boolean): ProcessRow =>
     ready: { ok, reason: ok ? '4 partitions' : 'partition 2 is opening' },
     figures: { recordsPerSecond: 1_234.6, lagRecords: 17, freshnessSeconds: 0.42, deadLetters: 0 },
   });
+const BOARD: Board = {
+  title: 'Most events in the last 10 minutes',
+  entries: [
+    { key: 'a', name: 'The daily brief', score: 1_520, text: '1,520' },
+    { key: 'b', name: 'Deep water', score: 38, text: '38' },
+  ],
+  asOfMs: Date.UTC(2026, 0, 2, 3, 4, 5),
+};
+const engagement = (more: Partial<PipelineState> = {}): PipelineState => ({
+  name: 'engagement',
+  unit: 'events',
+  rate: 200,
+  perSecond: 198.3,
+  board: BOARD,
+  ...more,
+});
 const state = (more: Partial<ScreenState> = {}): ScreenState => ({
   upSeconds: 133,
-  rate: 200,
   rows: [row('postgres'), row('kafka'), worker('engagement.sink.clickhouse', true)],
-  board: {
-    entries: [
-      { title: 'The daily brief', events: 1_520 },
-      { title: 'Deep water', events: 38 },
-    ],
-    asOfMs: Date.UTC(2026, 0, 2, 3, 4, 5),
-  },
+  pipelines: [engagement()],
   connections: [{ name: 'Redis', try: 'redis-cli -p 16379 ZREVRANGE lb:{engagement:10m}:events 0 4 WITHSCORES' }],
   notices: [],
   logs: '/x/.sluice/logs',
   ...more,
 });
-const wide = { columns: 120, rows: 60, color: false };
+const wide = { columns: 100, rows: 60, color: false };
 
 describe('render', () => {
   it('shows each process, the board and where to connect', () => {
     expect(render(state(), wide)).toEqual([
-      '  Sluice   up 2 min 13 s   traffic 200 events/s                                          all healthy',
+      '  Sluice   up 2 min 13 s   engagement 198 events/s                                       all healthy',
       '',
-      '  process                         health     pid     cpu    memory restarts events/s    lag    fresh',
-      '  postgres                            up    4321     3 %   145 MiB        –        –      –        –',
-      '  kafka                               up    4321     3 %   145 MiB        –        –      –        –',
-      '  engagement.sink.clickhouse       ready    4321     3 %   145 MiB        –    1,235     17    0.4 s',
+      '  process                         health     cpu    memory restarts    rec/s      lag    fresh',
+      '  postgres                            up     3 %   145 MiB        –        –        –        –',
+      '  kafka                               up     3 %   145 MiB        –        –        –        –',
+      '  engagement.sink.clickhouse       ready     3 %   145 MiB        –    1,235       17    0.4 s',
       '',
       '  Most events in the last 10 minutes as of 03:04:05 UTC',
       '  1  The daily brief                                   1,520  ▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇',
@@ -58,6 +67,22 @@ describe('render', () => {
       '',
       '  Logs: /x/.sluice/logs    Ctrl-C stops everything.',
     ]);
+  });
+
+  it('shows the process ids where there is room, and no name is cut', () => {
+    const long = 'prices.sink.clickhouse-indicators';
+    const lines = render(state({ rows: [worker(long, true)] }), { ...wide, columns: 150 });
+    expect(lines[3]).toContain(`${long} `);
+    expect(lines[3]).toContain(' 4321 ');
+    expect(render(state({ rows: [worker(long, true)] }), wide)[3]).toContain('0.4 s');
+  });
+
+  it('tells of servers that are well in a line where there is no room for all', () => {
+    const rows = [row('postgres'), row('kafka', { state: 'failed' }), row('redis'), worker('engagement.enrich', true)];
+    const lines = render(state({ rows }), { ...wide, rows: 14 });
+    expect(lines).toContain('  2 servers up: postgres, redis');
+    expect(lines.some((line) => line.startsWith('  kafka  '))).toBe(true);
+    expect(lines.some((line) => line.includes('Deep water'))).toBe(true);
   });
 
   it('says what is not healthy, and colours it', () => {
@@ -74,14 +99,15 @@ describe('render', () => {
   });
 
   it('is calm about an empty start', () => {
-    const lines = render(state({ rows: [], board: { entries: [], asOfMs: null }, rate: null }), wide);
-    expect(lines[0]).toContain('no traffic');
+    const empty = engagement({ board: { ...BOARD, entries: [], asOfMs: null }, rate: null, perSecond: null });
+    const lines = render(state({ rows: [], pipelines: [empty] }), wide);
+    expect(lines[0]).toContain('engagement – events/s, no traffic');
     expect(lines).toContain('  nothing yet');
   });
 
   it('lets no text of the data move the cursor', () => {
-    const board = { entries: [{ title: 'evil\x1b[2J\r\nnext', events: 1 }], asOfMs: null };
-    const text = render(state({ board }), wide).join('');
+    const board = { ...BOARD, entries: [{ key: 'x', name: 'evil\x1b[2J\r\nnext', score: 1, text: '\x1b[2J' }] };
+    const text = render(state({ pipelines: [engagement({ board })] }), wide).join('');
     expect(text).not.toContain('\x1b');
     expect(text).toContain('evil [2J  next');
   });
@@ -109,9 +135,10 @@ describe('render', () => {
             figures: { recordsPerSecond: rate, lagRecords: rate, freshnessSeconds: age, deadLetters: 0 },
           }),
         );
-        const board = { entries: [{ title, events: 5 }], asOfMs: 0 };
+        const board = { title, entries: [{ key: title, name: title, score: 5, text: title }], asOfMs: 0 };
+        const pipelines = [engagement({ board, unit: title }), engagement({ name: title, board })];
         const connections = [{ name: 'Redis', try: title }];
-        const lines = render(state({ rows: shown, board, connections, notices: [title], logs: title }), {
+        const lines = render(state({ rows: shown, pipelines, connections, notices: [title], logs: title }), {
           ...size,
           color: false,
         });

@@ -1,9 +1,16 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { describe, expect, it } from 'vitest';
+import { identify, newToken, parseTokens } from '../../../connectors/websocket/tokens.ts';
+import { sessionTokenFile } from '../../../scripts/gateway/session-token.ts';
 import { parseContainers } from '../../../scripts/start/docker.ts';
-import { lastJson, problemsOf, verdictOf } from '../../../scripts/start/finish.ts';
+import { openFeedSession } from '../../../scripts/start/feed.ts';
+import { lastJson, overall, problemsOf, verdictOf } from '../../../scripts/start/finish.ts';
 import { connectionsOf } from '../../../scripts/start/gather.ts';
 import { parseDuration, parseOptions } from '../../../scripts/start/options.ts';
+import { shownOf } from '../../../scripts/start/pipelines.ts';
 import type { ProcessRow, ScreenState } from '../../../scripts/start/state.ts';
 import { cpuTime, parsePs, UsageMeter } from '../../../scripts/start/usage.ts';
 import { figuresOf, samples } from '../../../scripts/start/worker-metrics.ts';
@@ -104,6 +111,13 @@ describe('the end of a bounded run', () => {
     expect([0, 1].map((code) => verdictOf(code, crash))).toEqual(['unknown', 'unknown']);
   });
 
+  it('is equal when every pipeline is, and different when one is', () => {
+    expect(overall(['equal', 'equal'])).toBe('equal');
+    expect(overall(['equal', 'unknown'])).toBe('unknown');
+    expect(overall(['unknown', 'different', 'equal'])).toBe('different');
+    expect(overall([])).toBe('unknown');
+  });
+
   it('finds nothing wrong with what is up, ready and never restarted', () => {
     const row = (more: Partial<ProcessRow>): ProcessRow => ({
       name: 'kafka',
@@ -134,17 +148,42 @@ it('reads the containers of old and new versions of docker compose', () => {
   expect(parseContainers('\n')).toEqual([]);
 });
 
-it('shows where to connect by the ports in use', () => {
-  const commands = connectionsOf({
+it('shows where to connect by the ports in use, and what to ask for', () => {
+  const env = {
     SLUICE_CLICKHOUSE_URL: 'http://127.0.0.1:21006',
     SLUICE_CLICKHOUSE_DATABASE: 'sluice',
     SLUICE_REDIS_URL: 'redis://127.0.0.1:21005',
     SLUICE_KAFKA_BROKERS: '127.0.0.1:21000',
     SLUICE_POSTGRES_URL: 'postgres://postgres:x@127.0.0.1:21004/sluice',
     SLUICE_REGISTRY_URL: 'http://127.0.0.1:21002/apis/ccompat/v7',
-  }).map((connection) => connection.try);
+  };
+  const pipelines = shownOf(['engagement', 'prices']);
+  const commands = connectionsOf(pipelines, env, [null, 'ACME']).map((connection) => connection.try);
   for (const port of ['21006', '21005', '21000', '21004', '21002']) {
     expect(commands.some((command) => command.includes(port))).toBe(true);
   }
+  expect(commands.filter((command) => command.includes('ACME'))).toHaveLength(2);
   for (const command of commands) expect(command.length).toBeLessThanOrEqual(87);
+});
+
+it('lets the token of a run into the market feed for as long as it runs, and leaves others alone', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-feed-'));
+  try {
+    const file = join(folder, 'tokens');
+    const other = newToken('desk-1', null);
+    writeFileSync(file, other.line);
+    const names = () => parseTokens(readFileSync(file, 'utf8')).map(({ name }) => name);
+    const env = { SLUICE_PRICES_GATEWAY_TOKENS_FILE: file, SLUICE_PRICES_GATEWAY_PORT: '21009' };
+    openFeedSession(env); // killed: it takes nothing back
+    const session = openFeedSession(env);
+    expect(names()).toEqual(['desk-1', 'npm-start']);
+    const token = readFileSync(sessionTokenFile(file), 'utf8');
+    expect(identify(parseTokens(readFileSync(file, 'utf8')), token, 0)?.name).toBe('npm-start');
+    expect(session.connections[0]?.try).toBe(`ws://127.0.0.1:21009/ws/market  token ${token}`);
+    session.close();
+    expect(names()).toEqual(['desk-1']);
+    expect(existsSync(sessionTokenFile(file))).toBe(false);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
