@@ -12,23 +12,20 @@
  * - A deliberate replay has another generation, and so other tokens: rows that an earlier reading has written are left out.
  */
 import { SluiceError } from '../../engine/errors.ts';
-import type { Sink, SinkBatch, SinkPosition, SinkRecord, TopicPartition } from '../../engine/sink.ts';
+import type { Sink, SinkBatch, SinkPosition, TopicPartition } from '../../engine/sink.ts';
 import { type ClickHouseConfig, clickHouseClient } from './client.ts';
 import { LEASE_MS } from './hold.ts';
-import { secondsCell } from './tab-separated.ts';
+import { type InsertRows, insertRows, type Rows } from './insert-rows.ts';
 import { ClickHouseTarget, type Inspection, type Progress } from './target.ts';
 
-/** Adds one row: the number that tells the rows of one record apart, and the cells of `columns`, tab separated. */
-export type EmitRow = (part: number, cells: string) => void;
+export type { EmitRow, EmitValues } from './insert-rows.ts';
 
-export interface ClickHouseSinkOptions<T> {
+export type ClickHouseSinkOptions<T> = Rows<T> & {
   /** Name of the process; the `pipeline` of its rows in `sluice_progress`. */
   readonly name: string;
   readonly config: ClickHouseConfig;
   readonly table: string;
-  readonly columns: readonly string[];
   readonly partColumn: string;
-  readonly toRows: (record: SinkRecord<T>, emit: EmitRow) => void;
   /** Source position and time that a batch has reached; null when it does not say. */
   readonly progress: (batch: SinkBatch<T>) => { readonly lsn: bigint; readonly streamTimeMs: number } | null;
   /** How long after asking what is there a block may still arrive. The deduplication window must outlast it. */
@@ -37,7 +34,7 @@ export interface ClickHouseSinkOptions<T> {
   readonly settings?: Readonly<Record<string, string | number>>;
   /** Monotonic milliseconds; for tests. */
   readonly now?: () => number;
-}
+};
 
 /** What this process knows of a partition since it last asked. */
 interface Known {
@@ -50,8 +47,8 @@ interface Known {
 
 /** Versions of rows pack the generation into 16 bits, above 47 of the offset. */
 const MAX_GENERATION = 65_535;
-/** Bounds the text of one insert; the engine bounds batches far below. */
-const MAX_TEXT_LENGTH = 256 * 1024 * 1024;
+/** Bounds one insert; the engine bounds batches far below. */
+const MAX_BYTES = 256 * 1024 * 1024;
 
 /**
  * Delivery `pending-range`. `write` throws as `clickHouseError`, and CLICKHOUSE_RANGE_IN_DOUBT (fatal: rows are there, but
@@ -67,19 +64,21 @@ class ClickHouseSink<T> implements Sink<T> {
   readonly delivery = 'pending-range';
   readonly #options: ClickHouseSinkOptions<T>;
   readonly #target: ClickHouseTarget;
+  readonly #rows: InsertRows<T>;
   readonly #leaseMs: number;
   readonly #now: () => number;
   readonly #known = new Map<string, Known>();
 
   constructor(options: ClickHouseSinkOptions<T>) {
-    const { name, config, table, columns, partColumn } = options;
+    const { name, config, table, partColumn } = options;
     this.name = name;
     this.#options = options;
+    this.#rows = insertRows(options, partColumn);
     this.#leaseMs = options.leaseMs ?? LEASE_MS;
     this.#now = options.now ?? (() => performance.now());
     this.#target = new ClickHouseTarget(clickHouseClient(config), {
       pipeline: name,
-      target: { table, columns, partColumn },
+      target: { table, columns: this.#rows.columns, partColumn },
       settings: options.settings ?? {},
     });
   }
@@ -193,26 +192,23 @@ class ClickHouseSink<T> implements Sink<T> {
   }
 
   async #insert(batch: SinkBatch<T>, known: Pick<Known, 'serverTimeMs'>, skip: Skip | null): Promise<void> {
-    const deadline = secondsCell(known.serverTimeMs + this.#leaseMs);
-    const middle = `\t${batch.partition}\t`;
-    const tail = `\t${batch.generation}\t${deadline}\n`;
-    let text = '';
+    const rows = this.#rows;
+    const { partition, generation } = batch;
+    rows.begin({ partition, generation, writeBeforeMs: known.serverTimeMs + this.#leaseMs });
     for (const record of batch.records) {
       const { offset } = record;
       if (skip !== null && offset < skip.below) continue;
-      this.#options.toRows(record, (part, cells) => {
-        if (skip?.rows.has(`${offset}/${part}`)) return;
-        text += `${cells}\t${part}${middle}${offset}${tail}`;
-      });
+      rows.add(record, skip === null ? null : (part) => skip.rows.has(`${offset}/${part}`));
     }
-    if (text === '') return;
-    if (text.length > MAX_TEXT_LENGTH) {
-      throw new SluiceError(`${tokenOf(batch)} is ${text.length} characters; lower the batch size`, {
+    const body = rows.take();
+    if (body === null) return;
+    if (body.length > MAX_BYTES) {
+      throw new SluiceError(`${tokenOf(batch)} is ${body.length} bytes; lower the batch size`, {
         code: 'CLICKHOUSE_BATCH_TOO_LARGE',
         action: 'fatal',
       });
     }
-    await this.#target.insert(text, { token: tokenOf(batch), leaseMs: this.#leaseMs });
+    await this.#target.insert(body, { format: rows.format, token: tokenOf(batch), leaseMs: this.#leaseMs });
   }
 }
 

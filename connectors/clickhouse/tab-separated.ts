@@ -1,5 +1,7 @@
 /** Cells of ClickHouse's TabSeparated format: https://clickhouse.com/docs/interfaces/formats/TabSeparated */
 
+import { type Column, type ColumnType, plainOf, type Value } from './native-block.ts';
+
 export const NULL_CELL = '\\N';
 
 const SPECIAL = /[\t\n\r\\\0]/;
@@ -19,11 +21,6 @@ export function textCell(text: string): string {
 /** A Nullable(String) cell. */
 export function nullableTextCell(text: string | null): string {
   return text === null ? NULL_CELL : textCell(text);
-}
-
-/** A Nullable integer cell. */
-export function nullableNumberCell(value: number | null): string {
-  return value === null ? NULL_CELL : String(value);
 }
 
 /** Ten digits, since shorter ones are read as a year. */
@@ -49,4 +46,25 @@ export function millisCell(millis: number): string {
 /** A DateTime cell from milliseconds since the epoch. */
 export function secondsCell(millis: number): string {
   return seconds(Math.floor(millis / 1_000));
+}
+
+/** The values of a row as cells behind each other. */
+export function textCells(columns: readonly Column[], values: readonly Value[]): string {
+  return columns.map(({ type }, index) => textOf(type, values[index]!)).join('\t');
+}
+
+function textOf(type: ColumnType, value: Value): string {
+  if (value === null) return NULL_CELL;
+  if (typeof value === 'string') return textCell(value);
+  if (typeof value === 'bigint') return String(value);
+  switch (plainOf(type)) {
+    case 'DateTime':
+      return secondsCell(value * 1_000);
+    case 'DateTime64(3)':
+      return millisCell(value);
+    case 'DateTime64(6)':
+      return microsCell(value);
+    default:
+      return String(value);
+  }
 }

@@ -36,13 +36,9 @@ export interface OffsetRange {
   readonly to: bigint;
 }
 
-/**
- * The row's place in the topic, in the last columns of every table that a sink writes: which of the rows of one record it
- * is, partition, offset, generation, and until when the writer may write it.
- */
 export interface TargetTable {
   readonly table: string;
-  /** Columns that `toRows` fills, in its order. */
+  /** Every column of an insert, in its order. */
   readonly columns: readonly string[];
   /** Int8 column that tells the rows of one record apart. */
   readonly partColumn: string;
@@ -93,7 +89,7 @@ export class ClickHouseTarget {
 
   /** Throws when the server cannot be reached or a table is missing. */
   async check(): Promise<void> {
-    const columns = this.#columns.join(', ');
+    const columns = this.#target.columns.join(', ');
     await this.#attempt(`find ${this.#target.table} and sluice_progress`, async () => {
       await selectRows(this.#client, `SELECT ${columns} FROM ${this.#target.table} LIMIT 0`);
       await selectRows(this.#client, 'SELECT next_offset FROM sluice_progress LIMIT 0');
@@ -208,12 +204,15 @@ export class ClickHouseTarget {
   }
 
   /** A hold of a rebuild whose time is over is ended here: nobody else may be left to do it. */
-  async insert(text: string, { token, leaseMs }: { readonly token: string; readonly leaseMs: number }): Promise<void> {
-    const { table } = this.#target;
-    const query = `INSERT INTO ${table} (${this.#columns.join(', ')}) FORMAT TabSeparated`;
+  async insert(
+    body: Buffer,
+    { format, token, leaseMs }: { readonly format: string; readonly token: string; readonly leaseMs: number },
+  ): Promise<void> {
+    const { table, columns } = this.#target;
+    const query = `INSERT INTO ${table} (${columns.join(', ')}) FORMAT ${format}`;
     await this.#attempt(`insert ${token} into ${table}`, async () => {
       try {
-        await this.#send(query, Buffer.from(text), { ...INSERT_SETTINGS, insert_deduplication_token: token });
+        await this.#send(query, body, { ...INSERT_SETTINGS, insert_deduplication_token: token });
       } catch (error) {
         if (clickHouseError(error, '').code === 'CLICKHOUSE_HELD') await endOverdueHold(this.#client, table, leaseMs);
         throw error;
@@ -234,11 +233,6 @@ export class ClickHouseTarget {
 
   async close(): Promise<void> {
     await this.#client.close();
-  }
-
-  get #columns(): readonly string[] {
-    const { columns, partColumn } = this.#target;
-    return [...columns, partColumn, 'source_partition', 'source_offset', 'generation', 'write_before'];
   }
 
   /** The body as one buffer: the library would re-encode rows that are built already. */

@@ -1,13 +1,7 @@
 /** How a `Change` becomes rows of ClickHouse's `engagement_changes`: −1 for what no longer counts, +1 for what does. */
 import type { ClickHouseConfig } from '../../connectors/clickhouse/client.ts';
-import { type ClickHouseSinkOptions, clickHouseSink, type EmitRow } from '../../connectors/clickhouse/sink.ts';
-import {
-  microsCell,
-  millisCell,
-  nullableNumberCell,
-  nullableTextCell,
-  textCell,
-} from '../../connectors/clickhouse/tab-separated.ts';
+import type { Column, Value } from '../../connectors/clickhouse/native-block.ts';
+import { type ClickHouseSinkOptions, clickHouseSink, type EmitValues } from '../../connectors/clickhouse/sink.ts';
 import type { Sink, SinkBatch, SinkRecord } from '../../engine/sink.ts';
 
 /** What is needed of an `EngagementEvent`. Times: `event_ts` in microseconds. */
@@ -42,45 +36,59 @@ export interface ChangeRow {
 export const CHANGES_TABLE = 'engagement_changes';
 /** Tells the two rows of a change apart. */
 export const CHANGES_PART_COLUMN = 'sign';
-/** In the order of `eventCells` and what follows it. */
+/** In the order of `eventValues` and what follows it. */
 export const CHANGES_COLUMNS = [
-  'event_id',
-  'content_id',
-  'user_id',
-  'event_type',
-  'event_ts',
-  'duration_ms',
-  'device',
-  'content_slug',
-  'content_title',
-  'content_type',
-  'content_length_seconds',
-  'engagement_pct_bp',
-  'extra',
-  'kind',
-  'lsn',
-  'xid',
-  'commit_ts',
-] as const;
+  { name: 'event_id', type: 'Int64' },
+  { name: 'content_id', type: 'UUID' },
+  { name: 'user_id', type: 'UUID' },
+  { name: 'event_type', type: 'String' },
+  { name: 'event_ts', type: 'DateTime64(6)' },
+  { name: 'duration_ms', type: 'Nullable(Int64)' },
+  { name: 'device', type: 'Nullable(String)' },
+  { name: 'content_slug', type: 'String' },
+  { name: 'content_title', type: 'String' },
+  { name: 'content_type', type: 'String' },
+  { name: 'content_length_seconds', type: 'Nullable(Int64)' },
+  { name: 'engagement_pct_bp', type: 'Nullable(Int64)' },
+  { name: 'extra', type: 'Nullable(String)' },
+  { name: 'kind', type: 'String' },
+  { name: 'lsn', type: 'UInt64' },
+  { name: 'xid', type: 'UInt64' },
+  { name: 'commit_ts', type: 'DateTime64(3)' },
+] as const satisfies readonly Column[];
 
-export function eventCells(event: EventRow): string {
-  return `${event.event_id}\t${textCell(event.content_id)}\t${textCell(event.user_id)}\t${textCell(event.event_type)}\t${microsCell(
+/** The values of an event, and of the change that it is part of: those of `CHANGES_COLUMNS`. */
+export function eventValues(
+  event: EventRow,
+  { kind, lsn, xid, commit_ts }: Pick<ChangeRow, 'kind' | 'lsn' | 'xid' | 'commit_ts'>,
+): readonly Value[] {
+  return [
+    event.event_id,
+    event.content_id,
+    event.user_id,
+    event.event_type,
     event.event_ts,
-  )}\t${nullableNumberCell(event.duration_ms ?? event.duration_ms_wide)}\t${nullableTextCell(event.device)}\t${textCell(event.content_slug)}\t${textCell(
+    event.duration_ms ?? event.duration_ms_wide,
+    event.device,
+    event.content_slug,
     event.content_title,
-  )}\t${textCell(event.content_type)}\t${nullableNumberCell(event.content_length_seconds ?? event.content_length_seconds_wide)}\t${nullableNumberCell(
+    event.content_type,
+    event.content_length_seconds ?? event.content_length_seconds_wide,
     event.engagement_pct_bp,
-  )}\t${nullableTextCell(event.extra)}`;
+    event.extra,
+    kind,
+    lsn,
+    xid,
+    commit_ts,
+  ];
 }
 
 /** A mark has no rows; it moves the progress alone. */
-export function changeRows(record: SinkRecord<ChangeRow>, emit: EmitRow): void {
+export function changeRows(record: SinkRecord<ChangeRow>, emit: EmitValues): void {
   if (record.kind === 'tombstone') return;
-  const { kind, lsn, xid, commit_ts, before, after } = record.value;
-  if (before === null && after === null) return;
-  const position = `\t${kind}\t${lsn}\t${xid}\t${millisCell(commit_ts)}`;
-  if (before !== null) emit(-1, eventCells(before) + position);
-  if (after !== null) emit(1, eventCells(after) + position);
+  const { before, after } = record.value;
+  if (before !== null) emit(-1, eventValues(before, record.value));
+  if (after !== null) emit(1, eventValues(after, record.value));
 }
 
 /**
@@ -109,9 +117,9 @@ export function engagementClickHouseSink(
   return clickHouseSink<ChangeRow>({
     ...options,
     table: CHANGES_TABLE,
-    columns: CHANGES_COLUMNS,
+    blockColumns: CHANGES_COLUMNS,
     partColumn: CHANGES_PART_COLUMN,
-    toRows: changeRows,
+    toValues: changeRows,
     progress: changesProgress,
   });
 }

@@ -6,7 +6,7 @@ import type { ClickHouseClient } from '@clickhouse/client';
 import { selectRows } from '../../../connectors/clickhouse/client.ts';
 import { refeedRows } from '../../../connectors/clickhouse/refeed.ts';
 import { restoreLogRows } from '../../../connectors/clickhouse/signed-log.ts';
-import { secondsCell } from '../../../connectors/clickhouse/tab-separated.ts';
+import { secondsCell, textCells } from '../../../connectors/clickhouse/tab-separated.ts';
 import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import type { LogClient } from '../../../engine/log.ts';
 import { readToEnd } from '../../../engine/restore.ts';
@@ -20,7 +20,7 @@ import { sameRow } from './plan.ts';
 
 const STORE = 'engagement_events_store';
 const COLUMNS = [
-  ...CHANGES_COLUMNS,
+  ...CHANGES_COLUMNS.map(({ name }) => name),
   CHANGES_PART_COLUMN,
   'source_partition',
   'source_offset',
@@ -79,8 +79,9 @@ async function missingRows(parts: WarehouseRepair, ids: readonly bigint[]): Prom
   const there = new Set(present.map(({ place }) => place));
   const rows: string[] = [];
   await changesOf(parts, new Set(ids), ({ partition, offset }, value) => {
-    changeRows({ kind: 'upsert', offset, key: null, value }, (sign, cells) => {
+    changeRows({ kind: 'upsert', offset, key: null, value }, (sign, values) => {
       if (there.has(`${partition}/${offset}/${sign}`)) return;
+      const cells = textCells(CHANGES_COLUMNS, values);
       rows.push(`${cells}\t${sign}\t${partition}\t${offset}\t${generation}\t${secondsCell(Date.now() + LEASE_MS)}\n`);
     });
   });

@@ -1,18 +1,18 @@
 /** What a rebuild of the engagement tables of ClickHouse reads: the present state of each row, from the public topic. */
-import { millisCell } from '../../../connectors/clickhouse/tab-separated.ts';
+import { textCells } from '../../../connectors/clickhouse/tab-separated.ts';
 import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import type { LogRecord } from '../../../engine/log.ts';
 import type { EngagementEvent } from '../../../schemas/engagement/event.ts';
 import type { EngagementEventKey } from '../../../schemas/engagement/event-key.ts';
 import type { WarehouseReplay } from '../../operations/replay/warehouse.ts';
-import { CHANGES_COLUMNS, CHANGES_TABLE, type EventRow, eventCells } from '../clickhouse-rows.ts';
+import { CHANGES_COLUMNS, CHANGES_TABLE, type EventRow, eventValues } from '../clickhouse-rows.ts';
 import { eventDecoder } from '../codec/event.ts';
 import { keyDecoder } from '../codec/key.ts';
 import { CHANGES, EVENTS_V1 } from '../topics.ts';
 
 /** Columns of `stagedRow`, in its order. */
 export const STAGED_COLUMNS: readonly string[] = [
-  ...CHANGES_COLUMNS,
+  ...CHANGES_COLUMNS.map(({ name }) => name),
   ...['sign', 'source_partition', 'source_offset', 'generation', 'version', 'is_deleted'],
 ];
 
@@ -31,8 +31,8 @@ export function stagedRow(
   const place = (sign: 1 | -1, deleted: 0 | 1) => `\t${sign}\t${partition}\t${offset}\t0\t${offset}\t${deleted}\n`;
   if (state.kind === 'upsert') {
     const { event } = state;
-    const source = `\tinsert\t${event.source_lsn}\t0\t${millisCell(event.source_commit_ts)}`;
-    return eventCells(event) + source + place(1, 0);
+    const source = { kind: 'insert', lsn: event.source_lsn, xid: 0n, commit_ts: event.source_commit_ts } as const;
+    return textCells(CHANGES_COLUMNS, eventValues(event, source)) + place(1, 0);
   }
   // Of a row that is gone only its key is known, and only the key counts.
   const gone: EventRow = {
@@ -41,7 +41,8 @@ export function stagedRow(
     ...{ extra: null, content_slug: '', content_title: '', content_type: '', engagement_pct_bp: null },
     ...{ content_length_seconds: null, content_length_seconds_wide: null },
   };
-  return `${eventCells(gone)}\tdelete\t0\t0\t${millisCell(0)}${place(-1, 1)}`;
+  const nowhere = { kind: 'delete', lsn: 0n, xid: 0n, commit_ts: 0 } as const;
+  return textCells(CHANGES_COLUMNS, eventValues(gone, nowhere)) + place(-1, 1);
 }
 
 /** The engagement tables. */

@@ -1,6 +1,9 @@
 /** What only the ClickHouse sink promises, beside the contract of all sinks. */
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { selectRows } from '../../../connectors/clickhouse/client.ts';
+import { type Column, NativeBlock, type Value } from '../../../connectors/clickhouse/native-block.ts';
+import { textCells } from '../../../connectors/clickhouse/tab-separated.ts';
 import { SluiceError } from '../../../engine/errors.ts';
 import type { Sink, SinkBatch } from '../../../engine/sink.ts';
 import { type ChangeRow, engagementClickHouseSink } from '../../../pipelines/engagement/clickhouse-rows.ts';
@@ -191,14 +194,86 @@ describe('a batch', { timeout: 60_000 }, () => {
     expect(await logRows()).toBe(0);
   });
 
-  it('of several months is one part a month, all under one token', async () => {
-    await newSink().write(batch(0n, END), { retry: false });
+  it('of several months is one part a month, all under one token, however large', async () => {
+    // More rows than the server puts into a block of its own accord.
+    const rounds = Math.ceil(66_000 / HISTORY.records.length);
+    const records = Array.from({ length: rounds }, (_, round) =>
+      HISTORY.records.map((record) => ({ ...record, offset: record.offset + BigInt(round) * END })),
+    ).flat();
+    await newSink().write({ ...batch(0n, 0n), to: BigInt(rounds) * END, records }, { retry: false });
+    expect(await logRows()).toBeGreaterThan(65_536);
     const [row] = await selectRows<{ blocks: string; months: string; times: string }>(
       database.client,
       'SELECT uniqExact(_part) AS blocks, uniqExact(toYYYYMM(event_ts)) AS months, uniqExact(inserted_at) AS times FROM engagement_changes',
     );
     expect(Number(row!.months)).toBeGreaterThan(2);
     expect(row).toEqual({ blocks: row!.months, months: row!.months, times: '1' });
+  });
+
+  it('as a block of columns says what its text says', async () => {
+    const columns = [
+      { name: 'small', type: 'Int8' },
+      { name: 'long', type: 'Nullable(Int64)' },
+      { name: 'unsigned', type: 'UInt64' },
+      { name: 'id', type: 'UUID' },
+      { name: 'text', type: 'Nullable(String)' },
+      { name: 'kind', type: 'String' },
+      { name: 'second', type: 'DateTime' },
+      { name: 'milli', type: 'DateTime64(3)' },
+      { name: 'micro', type: 'DateTime64(6)' },
+    ] as const satisfies readonly Column[];
+    const numbers = [
+      0n,
+      1n,
+      -1n,
+      2n ** 31n,
+      -(2n ** 31n),
+      2n ** 32n - 1n,
+      2n ** 53n + 1n,
+      2n ** 63n - 1n,
+      -(2n ** 63n),
+    ];
+    const texts = ['', '\\N', '\t\n\r\\\0', 'ünï €', 'x'.repeat(20_000), 'a'];
+    const block = new NativeBlock(columns);
+    let text = '';
+    for (let row = 0; row < 200; row += 1) {
+      const long = numbers[row % numbers.length]!;
+      const values: Value[] = [
+        (row % 256) - 128,
+        row % 5 === 0 ? null : row % 2 === 0 && Number.isSafeInteger(Number(long)) ? Number(long) : long,
+        BigInt.asUintN(64, long),
+        randomUUID(),
+        row % 7 === 0 ? null : texts[row % texts.length]!,
+        ['insert', 'delete'][row % 2]!,
+        row * 20_000_000,
+        row * 31_556_952_123,
+        row * 31_556_952_123_457,
+      ];
+      block.add(values, []);
+      text += `${textCells(columns, values)}\n`;
+    }
+    const names = columns.map(({ name }) => name).join(', ');
+    const insert = (table: string, format: string, body: Buffer) =>
+      fetch(`${server.url}/?${new URLSearchParams({ query: `INSERT INTO ${table} (${names}) FORMAT ${format}` })}`, {
+        method: 'POST',
+        body,
+      });
+    for (const table of ['default.as_block', 'default.as_text']) {
+      // Wider, in another zone, or a dictionary: what the migrations may make of a column.
+      await command(
+        `CREATE OR REPLACE TABLE ${table} (small Int32, long Nullable(Int64), unsigned UInt64, id UUID, text Nullable(String),
+           kind Enum8('insert' = 1, 'delete' = 2), second DateTime('UTC'), milli DateTime64(3, 'UTC'), micro DateTime64(6, 'UTC'))
+         ENGINE = MergeTree ORDER BY small`,
+      );
+    }
+    expect((await insert('default.as_block', 'Native', block.take())).status).toBe(200);
+    expect((await insert('default.as_text', 'TabSeparated', Buffer.from(text))).status).toBe(200);
+    const [counts] = await selectRows(
+      database.client,
+      `SELECT count() AS rows, uniqExact(id) AS ids FROM
+         (SELECT * FROM default.as_block INTERSECT DISTINCT SELECT * FROM default.as_text)`,
+    );
+    expect(counts).toEqual({ rows: '200', ids: '200' });
   });
 
   it('says how fresh the partition is, and only by marks', async () => {
