@@ -6,7 +6,9 @@ import { describe } from '../infra/native/error.ts';
 import { type BackfillBenchResult, backfillBench } from './bench/backfill.ts';
 import { type E2eResult, e2e } from './bench/e2e.ts';
 import { type GatewayFlags, type GatewayResult, gateway } from './bench/gateway.ts';
-import { type ReplayResult, replay, STAGES, type StageName } from './bench/replay.ts';
+import { GRAINS, type Grain } from './bench/prices-recording.ts';
+import { type ReplayResult, replay } from './bench/replay.ts';
+import { ENGAGEMENT_REPLAY, ENGAGEMENT_STAGES, PRICES_STAGES, pricesReplay } from './bench/replay-pipelines.ts';
 
 const whole = (text: string): number => {
   const value = Number(text);
@@ -54,11 +56,15 @@ function printE2e(result: E2eResult): void {
 }
 
 interface ReplayFlags {
+  readonly pipeline: 'engagement' | 'prices';
   readonly records: number;
   readonly contents: number;
-  readonly stage?: StageName;
+  readonly symbols: number;
+  readonly bars: Grain;
+  readonly stage?: string;
   readonly seed: number;
   readonly growthContents: number;
+  readonly growthSymbols: number;
   readonly growth: boolean;
   readonly profile?: string | true;
   readonly json: boolean;
@@ -66,34 +72,50 @@ interface ReplayFlags {
 
 async function runReplay(flags: ReplayFlags): Promise<void> {
   const folder = flags.profile === undefined ? null : resolve(flags.profile === true ? 'profiles' : flags.profile);
+  const ofPrices = flags.pipeline === 'prices';
+  const pipeline = ofPrices ? pricesReplay(flags.bars) : ENGAGEMENT_REPLAY;
+  if (flags.stage !== undefined && !Object.hasOwn(pipeline.stages, flags.stage)) {
+    throw new InvalidArgumentError(
+      `--stage ${flags.stage} is none of ${flags.pipeline}: ${Object.keys(pipeline.stages).join(', ')}`,
+    );
+  }
   if (folder !== null) mkdirSync(folder, { recursive: true });
   const result = await replay({
+    pipeline,
     records: flags.records,
-    contents: flags.contents,
+    groups: ofPrices ? flags.symbols : flags.contents,
     stage: flags.stage ?? null,
     seed: flags.seed,
     // A profile is about one run.
-    growthContents: flags.growth && folder === null ? flags.growthContents : null,
+    growthGroups: flags.growth && folder === null ? (ofPrices ? flags.growthSymbols : flags.growthContents) : null,
     profileFolder: folder,
     signal: stopSignal(),
     say,
   });
-  if (!flags.json) printReplay(result);
+  if (!flags.json) printReplay(result, pipeline.words);
   else console.log(JSON.stringify(result));
 }
 
-function printReplay({ records, contents, recordBytes, machine, stages }: ReplayResult): void {
-  console.log(`${records} changes of ${recordBytes} bytes, ${contents} contents; ${machine.cores} × ${machine.cpu}`);
+function printReplay(
+  { records, groups, recordBytes, machine, stages }: ReplayResult,
+  words: { readonly changes: string; readonly groups: string },
+): void {
+  console.log(
+    `${records} ${words.changes} of ${recordBytes} bytes, ${groups} ${words.groups}; ${machine.cores} × ${machine.cpu}`,
+  );
   console.table(
     Object.fromEntries(
       Object.entries(stages).map(([name, stage]) => [
         name,
         {
+          records: stage.records,
           'records/s': stage.recordsPerSecond,
           'µs CPU a record': stage.cpuMicrosPerRecord,
+          'changes/s': stage.perChange.perSecond,
+          'µs CPU a change': stage.perChange.cpuMicros,
           'RSS MiB': stage.rssMiB,
           'growth with rows': stage.growth.rows ?? '–',
-          'with contents': stage.growth.contents ?? '–',
+          [`with ${words.groups}`]: stage.growth.groups ?? '–',
         },
       ]),
     ),
@@ -164,11 +186,22 @@ program
 program
   .command('replay')
   .description('each stage and sink alone over recorded changes')
+  .addOption(new Option('--pipeline <name>', 'of which').choices(['engagement', 'prices']).default('engagement'))
   .option('--records <n>', 'changes to replay', whole, 1_000_000)
-  .option('--contents <n>', 'contents that they are about', whole, 1_000)
-  .addOption(new Option('--stage <name>', 'one of them alone').choices(STAGES))
+  .option('--contents <n>', 'engagement: contents that they are about', whole, 1_000)
+  .option('--symbols <n>', 'prices: stocks that they are about', whole, 1_000)
+  .addOption(
+    new Option('--bars <grain>', 'prices: live bars with corrections, or history').choices(GRAINS).default('minute'),
+  )
+  .addOption(
+    new Option('--stage <name>', 'one of them alone').choices([
+      ...Object.keys(ENGAGEMENT_STAGES),
+      ...Object.keys(PRICES_STAGES),
+    ]),
+  )
   .option('--seed <n>', 'of the traffic', whole, 42)
-  .option('--growth-contents <n>', 'repeat with so many contents to see the growth', whole, 100_000)
+  .option('--growth-contents <n>', 'engagement: repeat with so many contents to see the growth', whole, 100_000)
+  .option('--growth-symbols <n>', 'prices: the same with so many stocks', whole, 4_000)
   .option('--no-growth', 'do not repeat')
   .option('--profile [folder]', 'also write CPU profiles, and print where the time went')
   .option('--json', 'the last line is one JSON object', false)

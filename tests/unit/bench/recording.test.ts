@@ -1,9 +1,11 @@
 import avsc from 'avsc';
 import { describe, expect, it } from 'vitest';
+import { ByteWriter } from '../../../engine/avro/byte-writer.ts';
 import { engagementChangeDecoder } from '../../../pipelines/engagement/codec/cdc.ts';
 import schemas from '../../../scripts/bench/captured-schemas.json' with { type: 'json' };
-import { EnvelopeWriter, timestampText } from '../../../scripts/bench/envelope.ts';
-import { type RecordedChange, Recording } from '../../../scripts/bench/recording.ts';
+import { EngagementEnvelopes } from '../../../scripts/bench/engagement-envelope.ts';
+import { type RecordedChange, Recording } from '../../../scripts/bench/engagement-recording.ts';
+import { heartbeat, timestampText } from '../../../scripts/bench/envelope.ts';
 import { avscType, schemasById } from '../codec/debezium.ts';
 
 const EVENTS = schemas['cdc.public.engagement_events'];
@@ -49,7 +51,8 @@ describe('a recorded history', () => {
   it('is written as the captured schemas say, and read back by the pipeline', async () => {
     const recording = record(600);
     const { contents, users } = recording.traffic;
-    const writer = new EnvelopeWriter(contents, users);
+    const arena = new ByteWriter();
+    const writer = new EngagementEnvelopes(arena, contents, users);
     const decoder = engagementChangeDecoder(schemasById({ 7: EVENTS.value as unknown as Schema }), { before: 'all' });
     const value = avscType(EVENTS.value as unknown as Schema);
     const key = avscType(EVENTS.key as unknown as Schema);
@@ -72,21 +75,23 @@ describe('a recorded history', () => {
       expect([change.lsn, change.commitTsMs, change.xid]).toEqual([source.lsn, source.commitMs, BigInt(source.xid)]);
       const id = key.fromBuffer(Buffer.from(writer.eventKey(5, row)).subarray(5)) as { id: bigint };
       expect(id.id).toBe(BigInt(row.id));
-      writer.reset();
+      arena.reset();
     }
   });
 
   it('has contents and heartbeats as the captured schemas say', () => {
     const recording = record(100);
     const { contents, users } = recording.traffic;
-    const writer = new EnvelopeWriter(contents, users);
+    const arena = new ByteWriter();
+    const writer = new EngagementEnvelopes(arena, contents, users);
     const source = recording.contentSource;
     const content = read(CONTENT.value, writer.content(1, contents[0]!, source)) as { after: object };
     expect(JSON.stringify(content.after)).toContain(contents[0]!.slug);
     expect(JSON.stringify(read(CONTENT.key, writer.contentKey(1, contents[0]!)))).toMatch(/[0-9a-f-]{36}/);
-    const beat = read(HEARTBEAT.value, writer.heartbeat(1, source)) as { source: { lsn: unknown } };
+    const { key, value } = heartbeat(arena, { key: 1, value: 2 }, source);
+    const beat = read(HEARTBEAT.value, value) as { source: { lsn: unknown } };
     expect(beat.source.lsn).toEqual({ long: source.lsn });
-    expect(read(HEARTBEAT.key, writer.heartbeatKey(1))).toMatchObject({ id: 1 });
+    expect(read(HEARTBEAT.key, key)).toMatchObject({ id: 1 });
   });
 
   it('writes times as Postgres does', () => {

@@ -1,6 +1,7 @@
 /** A recorded history: the sample traffic as the changes that Debezium would have captured, without a database. */
 import { Traffic, type TrafficBatch } from '../../pipelines/engagement/traffic/traffic.ts';
-import type { Images, Op, RecordedRow, Source } from './envelope.ts';
+import type { Images, RecordedRow } from './engagement-envelope.ts';
+import type { Op, Source } from './envelope.ts';
 
 export interface RecordingOptions {
   /** Changes at least; the last transaction is whole. */
