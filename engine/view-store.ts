@@ -25,6 +25,8 @@ export interface ViewEntry {
 /** Entries, and time, after which what is committed is written: many at once, in key order, cost LMDB a fraction. */
 const FLUSH_ENTRIES = 20_000;
 const FLUSH_MS = 5_000;
+/** A key longer than this is not remembered. */
+const REMEMBERED_BYTES = 64;
 const POSITION = 'view';
 const SAVED_AT = 'savedAtMs';
 /** A compacted topic drops tombstones a day after cleaning (delete.retention.ms): an older copy could miss a deletion. */
@@ -39,6 +41,10 @@ export class ViewStore {
   #committed = new Map<string, Buffer | null>();
   #committedTo = 0n;
   #flushedAt = performance.now();
+  /** The key that was asked for last, and its name: what was looked for is often put next. */
+  readonly #key = new Uint8Array(REMEMBERED_BYTES);
+  #keyBytes = -1;
+  #name = '';
 
   private constructor(topic: string, partition: number, environment: Environment) {
     this.topic = topic;
@@ -65,7 +71,7 @@ export class ViewStore {
 
   /** The value of a key; a view that is valid until the next call: copy what must outlive it. */
   get(key: Buffer): Buffer | undefined {
-    const name = key.toString('latin1');
+    const name = this.#nameOf(key);
     const put = this.#overlay.get(name);
     if (put !== undefined) return put.value ?? undefined;
     const committed = this.#committed.get(name);
@@ -75,12 +81,11 @@ export class ViewStore {
     return shared?.subarray(0, shared.length);
   }
 
-  /** Copies key and value; null deletes. */
-  put(key: Buffer, value: Buffer | null, timestampMs: number): void {
-    this.#overlay.set(key.toString('latin1'), {
-      value: value === null ? null : Buffer.from(value),
-      timestampMs,
-    });
+  /** Copies key and value; null deletes. Returns the copy of the value, which lives as long as whoever holds it. */
+  put(key: Buffer, value: Buffer | null, timestampMs: number): Buffer | null {
+    const copy = value === null ? null : Buffer.from(value);
+    this.#overlay.set(this.#nameOf(key), { value: copy, timestampMs });
+    return copy;
   }
 
   /**
@@ -140,6 +145,17 @@ export class ViewStore {
       // Another process has taken the folder over: what waits here is in the topic.
     }
     await this.#environment.close();
+  }
+
+  #nameOf(key: Buffer): string {
+    const size = key.length;
+    let at = 0;
+    if (size === this.#keyBytes) while (at < size && this.#key[at] === key[at]) at++;
+    if (at === size && size === this.#keyBytes) return this.#name;
+    this.#name = key.toString('latin1');
+    this.#keyBytes = size <= REMEMBERED_BYTES ? size : -1;
+    for (; at < this.#keyBytes; at++) this.#key[at] = key[at]!;
+    return this.#name;
   }
 
   #flush(): void {

@@ -149,12 +149,28 @@ export class ByteWriter {
   /** An Avro string. */
   string(text: string): void {
     this.#reserve(3 * text.length + 10);
+    if (text.length < LOOP_BELOW && this.#ascii(text)) return;
     // Written behind a length of one byte, which is right for most; a longer length moves the text.
     const at = this.#at + 1;
     const length = this.#bytes.write(text, at, 'utf8');
     this.long(length);
     if (this.#at !== at) this.#bytes.write(text, this.#at, 'utf8');
     this.#at += length;
+  }
+
+  /** A short text whose characters are a byte each; false, with nothing written, when one is not. */
+  #ascii(text: string): boolean {
+    const bytes = this.#bytes;
+    const size = text.length;
+    const at = this.#at + 1;
+    for (let index = 0; index < size; index++) {
+      const unit = text.charCodeAt(index);
+      if (unit > 127) return false;
+      bytes[at + index] = unit;
+    }
+    bytes[at - 1] = size << 1;
+    this.#at = at + size;
+    return true;
   }
 
   /** An Avro `bytes` value. */

@@ -22,7 +22,7 @@ import { parseMicros } from './timestamp.ts';
 export type Reader<T> = (bytes: Buffer, start: number, end: number) => T;
 
 /** What generated code calls, as `c`. */
-const CALLS = {
+export const CALLS = {
   cursor,
   readLong,
   readBigLong,

@@ -135,3 +135,12 @@ export function resolveSchemaText(text: string): SchemaNode {
   }
   return resolveSchema(schema);
 }
+
+/** A record among the branches of the union that is the only field of a record: the body of ours that are one of several. */
+export function branchOf(schema: SchemaNode, name: string): RecordNode {
+  const body = schema.type === 'record' ? schema.fields[0]?.node : undefined;
+  const branches = body?.type === 'union' ? body.branches : [];
+  const found = branches.find((branch) => branch.type === 'record' && simpleName(branch.name) === name);
+  if (found?.type === 'record') return found;
+  throw new TypeError(`no branch ${name}`);
+}

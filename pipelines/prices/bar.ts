@@ -63,7 +63,7 @@ function timeOf({ tsMicros }: RawPrice, zone: Zone, daily: boolean): { readonly 
     if (start % MINUTE_MS === 0) return { start, end: start + MINUTE_MS };
     throw bad('MISALIGNED_TIME', `ts is ${new Date(start).toISOString()}, not a whole minute`);
   }
-  const day = zone.dayOf(start);
-  if (zone.midnight(day) === start) return { start, end: zone.midnight(day + 1) };
+  const day = zone.dayAt(start);
+  if (day.start === start) return { start, end: day.end };
   throw bad('MISALIGNED_TIME', `ts of a daily bar is ${new Date(start).toISOString()}, not midnight at the exchange`);
 }

@@ -3,9 +3,10 @@ import type { FramedDecoder } from '../../engine/avro/framed-decoder.ts';
 import type { LogRecord } from '../../engine/log.ts';
 import type { Emit, StageProcessor, ViewStage } from '../../engine/stage.ts';
 import type { ViewStore } from '../../engine/view-store.ts';
-import type { CandleRecord, CandlesAsOf } from '../../schemas/prices/candle.ts';
+import type { CandlesAsOf } from '../../schemas/prices/candle.ts';
 import type { CandleKey } from '../../schemas/prices/candle-key.ts';
 import type { IndicatorsRecord } from '../../schemas/prices/indicators.ts';
+import type { SeriesCandleRecord } from './codec/candle.ts';
 import { KeptSeries } from './indicators/kept-series.ts';
 import type { SeriesCandle } from './indicators/series.ts';
 import { type IndicatorIds, IndicatorTable } from './indicators/table.ts';
@@ -16,7 +17,7 @@ export const INDICATORS_STAGE = 'prices.indicators';
 
 export interface IndicatorsStageOptions {
   readonly keys: Pick<FramedDecoder<CandleKey>, 'decode'>;
-  readonly candles: Pick<FramedDecoder<CandleRecord>, 'decode'>;
+  readonly candles: Pick<FramedDecoder<SeriesCandleRecord>, 'decode'>;
   /** Knows all versions of the schema that the store may hold. */
   readonly stored: Pick<FramedDecoder<IndicatorsRecord>, 'decode'>;
   readonly ids: IndicatorIds;

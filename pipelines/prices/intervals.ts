@@ -27,12 +27,6 @@ export interface Bucket {
   readonly end: number;
 }
 
-/** 1970-01-01 was a Thursday. */
-const MONDAY = 4;
-const DAYS_OF_WEEK = 7;
-
-const mondayOf = (day: number): number => Math.floor((day - MONDAY) / DAYS_OF_WEEK) * DAYS_OF_WEEK + MONDAY;
-
 /** The bucket of an interval that holds an instant. */
 export function bucketOf(interval: Interval, zone: Zone, at: number): Bucket {
   switch (interval) {
@@ -44,14 +38,10 @@ export function bucketOf(interval: Interval, zone: Zone, at: number): Bucket {
       const start = zone.hourStart(at);
       return { start, end: start + HOUR_MS };
     }
-    case '1d': {
-      const day = zone.dayOf(at);
-      return { start: zone.midnight(day), end: zone.midnight(day + 1) };
-    }
-    case '1w': {
-      const monday = mondayOf(zone.dayOf(at));
-      return { start: zone.midnight(monday), end: zone.midnight(monday + DAYS_OF_WEEK) };
-    }
+    case '1d':
+      return zone.dayAt(at);
+    case '1w':
+      return zone.weekAt(at);
     default:
       return interval satisfies never;
   }
@@ -63,7 +53,7 @@ function aligned(at: number, size: number): Bucket {
 }
 
 /** Where the children of a bucket begin, in order: bars for 5m, else candles of the next finer interval. */
-export function childStarts(interval: Interval, zone: Zone, { start, end }: Bucket): number[] {
+export function childStarts(interval: Interval, zone: Zone, { start, end }: Bucket): readonly number[] {
   switch (interval) {
     case '5m':
       return steps(start, end, MINUTE_MS);
@@ -72,11 +62,9 @@ export function childStarts(interval: Interval, zone: Zone, { start, end }: Buck
     case '1h':
       return steps(start, end, QUARTER_MS);
     case '1d':
-      return steps(start, end, HOUR_MS);
-    case '1w': {
-      const monday = zone.dayOf(start);
-      return Array.from({ length: DAYS_OF_WEEK }, (_, index) => zone.midnight(monday + index));
-    }
+      return zone.dayAt(start).hours;
+    case '1w':
+      return zone.weekAt(start).days;
     default:
       return interval satisfies never;
   }

@@ -15,7 +15,7 @@ import { OperatorGuard } from '../operations/operator-guard.ts';
 import { GATHER_BYTES, preparing, schemaId, type WorkerEnvironment, type WorkerTable } from '../worker-environment.ts';
 
 import { CANDLES_STAGE, candlesStage } from './candles-stage.ts';
-import { candleDecoder, candleKeyDecoder } from './codec/candle.ts';
+import { candleDecoder, seriesCandleDecoder, seriesKeyDecoder } from './codec/candle.ts';
 import { priceChangeDecoder, type RawStock, stockChangeDecoder } from './codec/cdc.ts';
 import { indicatorsDecoder } from './codec/indicators.ts';
 import { moversDecoder } from './codec/movers.ts';
@@ -89,8 +89,8 @@ async function candles(environment: WorkerEnvironment): Promise<RunnableWorker> 
 }
 
 async function indicators({ config, client, logger, registry }: WorkerEnvironment): Promise<RunnableWorker> {
-  const keys = candleKeyDecoder(registry);
-  const decoder = candleDecoder(registry);
+  const keys = seriesKeyDecoder(registry);
+  const decoder = seriesCandleDecoder(registry);
   const stored = indicatorsDecoder(registry);
   await stored.load(await registry.versionIds(SUBJECTS.indicators.name));
   const ids = {

@@ -14,6 +14,28 @@ interface Span {
   readonly offsetMs: number;
 }
 
+/** 1970-01-01 was a Thursday. */
+const MONDAY = 4;
+const DAYS_OF_WEEK = 7;
+
+/** First instant, and the first one behind it. */
+interface Stretch {
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface LocalDay extends Stretch {
+  /** As `dayOf` counts them. */
+  readonly day: number;
+  /** Where its hours begin: 23 to 25. */
+  readonly hours: readonly number[];
+}
+
+export interface LocalWeek extends Stretch {
+  /** Where its seven days begin. */
+  readonly days: readonly number[];
+}
+
 const zones = new Map<string, Zone>();
 
 /** Instants are milliseconds since the epoch; a local day is a number of days since 1970-01-01 on the local calendar. */
@@ -21,6 +43,9 @@ export class Zone {
   readonly #format: Intl.DateTimeFormat;
   readonly #periods = new Map<number, readonly Span[]>();
   #last: Span = { from: 0, to: 0, offsetMs: 0 };
+  /** The ones that were asked for last: a batch of bars is of few. */
+  #day: LocalDay = { start: 0, end: 0, day: 0, hours: [] };
+  #week: LocalWeek = { start: 0, end: 0, days: [] };
 
   private constructor(name: string) {
     this.#format = new Intl.DateTimeFormat('en-US', { timeZone: name, timeZoneName: 'longOffset' });
@@ -54,6 +79,26 @@ export class Zone {
     const local = day * DAY_MS;
     const guess = local - this.offsetMs(local);
     return local - this.offsetMs(guess);
+  }
+
+  /** The local day that holds `at`. */
+  dayAt(at: number): LocalDay {
+    if (at >= this.#day.start && at < this.#day.end) return this.#day;
+    const day = this.dayOf(at);
+    const [start, end] = [this.midnight(day), this.midnight(day + 1)];
+    const hours: number[] = [];
+    for (let hour = start; hour < end; hour += HOUR_MS) hours.push(hour);
+    this.#day = { day, start, end, hours };
+    return this.#day;
+  }
+
+  /** The local week, from Monday, that holds `at`. */
+  weekAt(at: number): LocalWeek {
+    if (at >= this.#week.start && at < this.#week.end) return this.#week;
+    const monday = Math.floor((this.dayOf(at) - MONDAY) / DAYS_OF_WEEK) * DAYS_OF_WEEK + MONDAY;
+    const days = Array.from({ length: DAYS_OF_WEEK }, (_, index) => this.midnight(monday + index));
+    this.#week = { start: days[0]!, end: this.midnight(monday + DAYS_OF_WEEK), days };
+    return this.#week;
   }
 
   #spanOf(at: number): Span {

@@ -1,7 +1,7 @@
 import type { DocumentedRecord, FromAvro } from '../../engine/avro/schema.ts';
 import { seriesFields, valueFields } from './indicator-fields.ts';
 
-const indicatorsSchema = {
+export const indicatorsSchema = {
   type: 'record',
   name: 'Indicators',
   namespace: 'sluice.prices',

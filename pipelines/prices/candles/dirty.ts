@@ -6,7 +6,8 @@
  */
 import { BAR, type Bucket, bucketOf, childStarts, INTERVALS, type Interval, MINUTE_MS } from '../intervals.ts';
 import { combined, type Figures, sameFigures } from './figures.ts';
-import { type CandleTable, type Origin, type Stock, slotOf } from './table.ts';
+import { SlotMap } from './slots.ts';
+import { type CandleTable, type Kind, type Origin, type Stock, seriesOf } from './table.ts';
 
 interface Dirty {
   readonly stock: Stock;
@@ -19,16 +20,27 @@ interface Dirty {
   forced: boolean;
 }
 
-const PARENT: ReadonlyMap<Interval, Interval> = new Map(
-  INTERVALS.slice(1).map((parent, at) => [INTERVALS[at]!, parent]),
-);
+const PARENT: Readonly<Record<Interval, Interval | null>> = {
+  '5m': '15m',
+  '15m': '1h',
+  '1h': '1d',
+  '1d': '1w',
+  '1w': null,
+};
+const CHILD: Readonly<Record<Interval, Kind>> = { '5m': BAR, '15m': '5m', '1h': '15m', '1d': '1h', '1w': '1d' };
 
 const isMinute = ({ start, end }: Bucket): boolean => end - start === MINUTE_MS;
 
 export class DirtyCandles {
   readonly #table: CandleTable;
   readonly #isFinal: (end: number) => boolean;
-  readonly #dirty = new Map(INTERVALS.map((interval) => [interval, new Map<number, Dirty>()]));
+  readonly #dirty: Readonly<Record<Interval, SlotMap<Dirty>>> = {
+    '5m': new SlotMap(),
+    '15m': new SlotMap(),
+    '1h': new SlotMap(),
+    '1d': new SlotMap(),
+    '1w': new SlotMap(),
+  };
 
   /** @param isFinal whether a candle with this end is final by now */
   constructor(table: CandleTable, isFinal: (end: number) => boolean) {
@@ -45,7 +57,7 @@ export class DirtyCandles {
   /** Computes all of them and what follows from them. */
   compute(): void {
     for (const interval of INTERVALS) {
-      const dirty = this.#dirty.get(interval)!;
+      const dirty = this.#dirty[interval];
       for (const one of dirty.values()) this.#compute(interval, one);
       dirty.clear();
     }
@@ -57,11 +69,11 @@ export class DirtyCandles {
   ): void {
     const { stock, at, origin, byChild, forced } = mark;
     const bucket = bucketOf(interval, stock.zone, at);
-    const slot = slotOf(stock, interval, bucket.start);
-    const dirty = this.#dirty.get(interval)!;
-    const known = dirty.get(slot);
+    const [series, minute] = [seriesOf(stock, interval), bucket.start / MINUTE_MS];
+    const dirty = this.#dirty[interval];
+    const known = dirty.get(series, minute);
     if (known === undefined) {
-      dirty.set(slot, { stock, bucket, origin, byChild, forced });
+      dirty.add(series, minute, { stock, bucket, origin, byChild, forced });
       return;
     }
     known.origin = origin;
@@ -78,14 +90,14 @@ export class DirtyCandles {
     const after = figures === null ? null : { ...figures, final };
     if (!forced && sameFigures(before, after)) return;
     this.#table.put(stock, interval, bucket.start, after, origin);
-    const parent = PARENT.get(interval);
-    if (parent !== undefined) this.#mark(parent, { stock, at: bucket.start, origin, byChild: true, forced });
+    const parent = PARENT[interval];
+    if (parent !== null) this.#mark(parent, { stock, at: bucket.start, origin, byChild: true, forced });
   }
 
   #figures(interval: Interval, dirty: Dirty, before: Figures | null): Omit<Figures, 'final'> | null {
     const { stock, bucket, byChild } = dirty;
     if (interval === '1d' && !byChild && (before === null || before.source !== null)) return this.#daily(dirty);
-    const kind = interval === '5m' ? BAR : INTERVALS[INTERVALS.indexOf(interval) - 1]!;
+    const kind = CHILD[interval];
     const children: Figures[] = [];
     for (const start of childStarts(interval, stock.zone, bucket)) {
       const child = this.#table.get(stock, kind, start);

@@ -9,13 +9,13 @@ import type { FramedDecoder } from '../../../engine/avro/framed-decoder.ts';
 import type { Emit } from '../../../engine/stage.ts';
 import type { ViewStore } from '../../../engine/view-store.ts';
 import type { CandleRecord, CandlesAsOf } from '../../../schemas/prices/candle.ts';
-import { encodeCandle, encodeCandleKey, encodeCandleV1 } from '../codec/candle.ts';
+import { candleV1Of, encodeCandle, encodeCandleKey } from '../codec/candle.ts';
 import { bigintOf, bytesOf } from '../codec/decimal.ts';
 import { AS_OF, BAR, INTERVALS, type Interval, MINUTE_MS } from '../intervals.ts';
 import { CANDLES_V1 } from '../topics.ts';
 import type { Zone } from '../zone.ts';
 import { type Figures, vwapOf } from './figures.ts';
-import { Recent } from './recent.ts';
+import { RecentSlots } from './slots.ts';
 
 export interface Stock {
   readonly id: bigint;
@@ -41,16 +41,15 @@ export interface CandleIds {
 export type Kind = typeof BAR | Interval;
 
 const KINDS: readonly Kind[] = [BAR, ...INTERVALS];
-const KIND_INDEX = new Map(KINDS.map((kind, index) => [kind, index]));
-/** Minutes from the Monday before 1970 to beyond 2200 fit. */
-const MINUTES = 2 ** 27;
-const MINUTES_BEFORE_1970 = 2 ** 14;
-/** Entries of one generation: about 30 MB of a partition at most. */
-const RECENT = 40_000;
+const KIND_INDEX: Readonly<Record<Kind, number>> = Object.fromEntries(
+  KINDS.map((kind, index) => [kind, index]),
+) as Record<Kind, number>;
+/** Bars and candles kept decoded: about 30 MB of a partition at most. */
+const RECENT = 2 ** 17;
 
-/** Names a slot in a number below 2^53. */
-export function slotOf({ index }: Stock, kind: Kind, start: number): number {
-  return (index * 8 + KIND_INDEX.get(kind)!) * MINUTES + start / MINUTE_MS + MINUTES_BEFORE_1970;
+/** Numbers the series of a stock and kind: from 8 on, so that no slot is what a place that was never used looks like. */
+export function seriesOf({ index }: Stock, kind: Kind): number {
+  return index * 8 + 8 + KIND_INDEX[kind];
 }
 
 export class CandleTable {
@@ -61,7 +60,10 @@ export class CandleTable {
   readonly #asOfKey: Buffer;
   readonly #partition: number;
   readonly #writer = new ByteWriter({ chunkBytes: 1 << 16 });
-  readonly #recent = new Recent<Figures | null>(RECENT);
+  readonly #keys = new ByteWriter({ chunkBytes: 1 << 10 });
+  readonly #recent = new RecentSlots<Figures | null>(RECENT);
+  /** The key that was encoded last: what was looked for is often put next. */
+  readonly #key: { series: number; minute: number; bytes: Buffer } = { series: 0, minute: 0, bytes: Buffer.alloc(0) };
 
   constructor(options: {
     readonly partition: number;
@@ -82,31 +84,29 @@ export class CandleTable {
   }
 
   get(stock: Stock, kind: Kind, start: number): Figures | null {
-    const slot = slotOf(stock, kind, start);
-    let figures = this.#recent.get(slot);
-    if (figures === undefined) {
-      this.#writer.reset();
-      figures = this.#read(this.#key(stock, kind, start));
-      this.#recent.set(slot, figures);
-    }
+    const series = seriesOf(stock, kind);
+    const minute = start / MINUTE_MS;
+    const known = this.#recent.get(series, minute);
+    if (known !== undefined) return known;
+    const figures = this.#read(this.#keyOf(stock, kind, start));
+    this.#recent.set(series, minute, figures);
     return figures;
   }
 
   /** null takes it off. */
   put(stock: Stock, kind: Kind, start: number, figures: Figures | null, origin: Origin): void {
-    this.#recent.set(slotOf(stock, kind, start), figures);
-    this.#writer.reset();
-    const key = this.#key(stock, kind, start);
+    this.#recent.set(seriesOf(stock, kind), start / MINUTE_MS, figures);
+    const key = this.#keyOf(stock, kind, start);
     const { commitTsMs } = origin;
     if (figures === null) {
       this.#store.put(key, null, commitTsMs);
       if (kind !== BAR) this.#emit(CANDLES_V1, key, null, commitTsMs);
       return;
     }
-    const candle = candleOf(stock, kind, figures, origin);
-    this.#store.put(key, encodeCandle(this.#writer, this.#ids.candle, { body: candle }), commitTsMs);
-    if (kind === BAR) return;
-    this.#emit(CANDLES_V1, key, encodeCandleV1(this.#writer, this.#ids.candleV1, candle), commitTsMs);
+    this.#writer.reset();
+    const value = encodeCandle(this.#writer, this.#ids.candle, { body: candleOf(stock, kind, figures, origin) });
+    this.#store.put(key, value, commitTsMs);
+    if (kind !== BAR) this.#emit(CANDLES_V1, key, candleV1Of(this.#writer, this.#ids.candleV1, value), commitTsMs);
   }
 
   /** How far the partition has come; null for one that has not begun. */
@@ -124,8 +124,16 @@ export class CandleTable {
     this.#store.put(this.#asOfKey, encodeCandle(this.#writer, this.#ids.candle, { body }), asOf.stream_time);
   }
 
-  #key(stock: Stock, interval: Kind, start: number): Buffer {
-    return encodeCandleKey(this.#writer, this.#ids.key, { stock_id: stock.id, interval, start });
+  #keyOf(stock: Stock, interval: Kind, start: number): Buffer {
+    const key = this.#key;
+    const series = seriesOf(stock, interval);
+    const minute = start / MINUTE_MS;
+    if (key.series === series && key.minute === minute) return key.bytes;
+    this.#keys.reset();
+    key.bytes = encodeCandleKey(this.#keys, this.#ids.key, { stock_id: stock.id, interval, start });
+    key.series = series;
+    key.minute = minute;
+    return key.bytes;
   }
 
   #read(key: Buffer): Figures | null {

@@ -1,10 +1,12 @@
 /** CandleKey, CandleRecord and PriceCandle. */
 import type { ByteWriter } from '../../../engine/avro/byte-writer.ts';
-import { compileWholeReader } from '../../../engine/avro/compile-reader.ts';
+import { compileCopier } from '../../../engine/avro/compile-copier.ts';
+import { compileReader, compileWholeReader } from '../../../engine/avro/compile-reader.ts';
 import { compileWriter } from '../../../engine/avro/compile-writer.ts';
 import { FramedDecoder, type SchemaSource } from '../../../engine/avro/framed-decoder.ts';
-import { beginFrame } from '../../../engine/avro/framing.ts';
-import { resolveSchema } from '../../../engine/avro/resolve.ts';
+import { beginFrame, FRAME_BYTES } from '../../../engine/avro/framing.ts';
+import { type Projected, record } from '../../../engine/avro/projection.ts';
+import { branchOf, resolveSchema } from '../../../engine/avro/resolve.ts';
 import { type CandleRecord, candleRecordSchema } from '../../../schemas/prices/candle.ts';
 import { type CandleKey, candleKeySchema } from '../../../schemas/prices/candle-key.ts';
 import { type CandleV1, candleV1Schema } from '../../../schemas/prices/candle-v1.ts';
@@ -14,7 +16,9 @@ const recordSchema = resolveSchema(candleRecordSchema);
 const v1Schema = resolveSchema(candleV1Schema);
 const writeKey = compileWriter<CandleKey>(keySchema);
 const writeRecord = compileWriter<CandleRecord>(recordSchema);
-const writeV1 = compileWriter<CandleV1>(v1Schema);
+const copyV1 = compileCopier(branchOf(recordSchema, 'Candle'), v1Schema);
+/** The frame, and the byte that tells which branch of the union follows. */
+const BODY_AT = FRAME_BYTES + 1;
 
 /** Encodes a key. The results of all three are views of the writer's arena. */
 export function encodeCandleKey(writer: ByteWriter, schemaId: number, key: CandleKey): Buffer {
@@ -30,16 +34,62 @@ export function encodeCandle(writer: ByteWriter, schemaId: number, value: Candle
   return writer.take();
 }
 
-/** Encodes a value of `prices.candles.v1`; what else the candle has is left out. */
-export function encodeCandleV1(writer: ByteWriter, schemaId: number, value: CandleV1): Buffer {
+/** The value of `prices.candles.v1` that is in a candle of `prices.candles`, as `encodeCandle` made it. */
+export function candleV1Of(writer: ByteWriter, schemaId: number, candle: Buffer): Buffer {
   beginFrame(writer, schemaId);
-  writeV1(writer, value);
+  copyV1(writer, candle, BODY_AT, candle.length);
   return writer.take();
 }
 
 /** Decoder of the keys of both topics. */
 export function candleKeyDecoder(source: SchemaSource): FramedDecoder<CandleKey> {
   return new FramedDecoder({ source, compile: (writer) => compileWholeReader<CandleKey>(writer, keySchema) });
+}
+
+const seriesKey = record({
+  stock_id: { from: 'stock_id', read: 'bigint' },
+  interval: { from: 'interval', read: 'interned' },
+  start: { from: 'start', read: 'number' },
+});
+
+/** As `candleKeyDecoder`, for whoever looks the intervals up. */
+export function seriesKeyDecoder(source: SchemaSource): FramedDecoder<CandleKey> {
+  return new FramedDecoder({ source, compile: (writer) => compileReader(writer, seriesKey) });
+}
+
+const seriesCandle = record({
+  body: {
+    from: 'body',
+    read: {
+      kind: 'tagged',
+      branches: {
+        Candle: record({
+          symbol: { from: 'symbol', read: 'interned' },
+          start: { from: 'start', read: 'number' },
+          end: { from: 'end', read: 'number' },
+          open_e6: { from: 'open_e6', read: 'bigint' },
+          high_e6: { from: 'high_e6', read: 'bigint' },
+          low_e6: { from: 'low_e6', read: 'bigint' },
+          close_e6: { from: 'close_e6', read: 'bigint' },
+          volume: { from: 'volume', read: 'bigint' },
+          final: { from: 'final', read: 'boolean' },
+          source_commit_ts: { from: 'source_commit_ts', read: 'number' },
+        }),
+        CandlesAsOf: record({
+          stream_time: { from: 'stream_time', read: 'number' },
+          source_lsn: { from: 'source_lsn', read: 'bigint' },
+        }),
+      },
+    },
+  },
+});
+
+/** What indicators need of a value of `prices.candles`. */
+export type SeriesCandleRecord = Projected<typeof seriesCandle>;
+
+/** As `candleDecoder`, of less. */
+export function seriesCandleDecoder(source: SchemaSource): FramedDecoder<SeriesCandleRecord> {
+  return new FramedDecoder({ source, compile: (writer) => compileReader(writer, seriesCandle) });
 }
 
 /** Decoder of topic `prices.candles`. */

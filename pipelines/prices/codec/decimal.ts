@@ -1,4 +1,5 @@
 /** Decimals as Debezium writes them (plain text) to integers, and sums too large for 64 bits as Avro bytes. */
+import { splitBigint } from '../../../engine/avro/primitives.ts';
 import type { Span } from '../../../engine/avro/projection.ts';
 
 const DASH = 45;
@@ -44,6 +45,8 @@ export function decimalE6(bytes: Uint8Array, { start, end }: Span): bigint | nul
 
 /** Big-endian, two's complement, as few bytes as hold it: as Avro's decimals. */
 export function bytesOf(value: bigint): Buffer {
+  const low = BigInt.asIntN(64, value);
+  if (low === value) return bytesOf64(low);
   let words = 1;
   while (BigInt.asIntN(words * 64, value) !== value) words++;
   const bytes = Buffer.allocUnsafe(words * 8);
@@ -56,6 +59,21 @@ export function bytesOf(value: bigint): Buffer {
   let from = 0;
   while (from < bytes.length - 1 && bytes[from] === sign && (bytes[from + 1]! & 0x80) === (sign & 0x80)) from++;
   return bytes.subarray(from);
+}
+
+function bytesOf64(value: bigint): Buffer {
+  const halves = splitBigint(value);
+  const [low, high] = [halves[0]!, halves[1]!];
+  const sign = high >> 31;
+  // Bits that differ from the sign, and the sign itself.
+  const bits = high === sign ? 33 - Math.clz32(low ^ sign) : 65 - Math.clz32(high ^ sign);
+  const size = (bits + 7) >> 3;
+  const bytes = Buffer.allocUnsafe(size);
+  for (let at = 0; at < size; at++) {
+    const shift = (size - 1 - at) * 8;
+    bytes[at] = shift < 32 ? low >>> shift : high >>> (shift - 32);
+  }
+  return bytes;
 }
 
 /** The inverse of `bytesOf`; of no bytes, 0. */

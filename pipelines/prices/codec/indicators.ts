@@ -1,17 +1,20 @@
 /** IndicatorsRecord and PriceSignals. The keys of the one are in `indicators/key.ts`, those of the other are CandleKey. */
 import type { ByteWriter } from '../../../engine/avro/byte-writer.ts';
+import { compileCopier } from '../../../engine/avro/compile-copier.ts';
 import { compileWholeReader } from '../../../engine/avro/compile-reader.ts';
 import { compileWriter } from '../../../engine/avro/compile-writer.ts';
 import { FramedDecoder, type SchemaSource } from '../../../engine/avro/framed-decoder.ts';
-import { beginFrame } from '../../../engine/avro/framing.ts';
-import { resolveSchema } from '../../../engine/avro/resolve.ts';
+import { beginFrame, FRAME_BYTES } from '../../../engine/avro/framing.ts';
+import { branchOf, resolveSchema } from '../../../engine/avro/resolve.ts';
 import { type IndicatorsRecord, indicatorsRecordSchema } from '../../../schemas/prices/indicators.ts';
 import { type SignalsV1, signalsV1Schema } from '../../../schemas/prices/signals-v1.ts';
 
 const recordSchema = resolveSchema(indicatorsRecordSchema);
 const v1Schema = resolveSchema(signalsV1Schema);
 const writeRecord = compileWriter<IndicatorsRecord>(recordSchema);
-const writeV1 = compileWriter<SignalsV1>(v1Schema);
+const copyV1 = compileCopier(branchOf(recordSchema, 'Indicators'), v1Schema);
+/** The frame, and the byte that tells which branch of the union follows. */
+const BODY_AT = FRAME_BYTES + 1;
 
 /** Encodes a value of `prices.indicators`. The results of both are views of the writer's arena. */
 export function encodeIndicators(writer: ByteWriter, schemaId: number, value: IndicatorsRecord): Buffer {
@@ -20,10 +23,10 @@ export function encodeIndicators(writer: ByteWriter, schemaId: number, value: In
   return writer.take();
 }
 
-/** Encodes a value of `prices.signals.v1`; what else the row has is left out. */
-export function encodeSignalsV1(writer: ByteWriter, schemaId: number, value: SignalsV1): Buffer {
+/** The value of `prices.signals.v1` that is in indicators of `prices.indicators`, as `encodeIndicators` made them. */
+export function signalsV1Of(writer: ByteWriter, schemaId: number, indicators: Buffer): Buffer {
   beginFrame(writer, schemaId);
-  writeV1(writer, value);
+  copyV1(writer, indicators, BODY_AT, indicators.length);
   return writer.take();
 }
 

@@ -10,17 +10,12 @@
  */
 import type { Indicators } from '../../../schemas/prices/indicators.ts';
 import { Series, type SeriesCandle, type SeriesId, windowOf } from './series.ts';
-import { type IndicatorTable, seriesName } from './table.ts';
+import type { IndicatorTable, NamedSeries } from './table.ts';
 
-interface Behind {
-  readonly id: SeriesId;
-  readonly from: number;
-}
-
-interface Changed {
-  readonly id: SeriesId;
-  /** By start; null: gone. */
-  readonly candles: Map<number, SeriesCandle | null>;
+interface Change {
+  readonly start: number;
+  /** null: gone. */
+  candle: SeriesCandle | null;
 }
 
 export interface SeriesLimits {
@@ -37,21 +32,21 @@ export class KeptSeries {
   readonly #table: IndicatorTable;
   readonly #limits: SeriesLimits;
   /** What the running batch says. */
-  readonly #changed = new Map<string, Changed>();
+  readonly #changed = new Map<NamedSeries, Change[]>();
   /** Lately used ones last; each stands at the last row of its series. */
-  readonly #kept = new Map<string, Series>();
-  /** The next one first. */
-  readonly #behind = new Map<string, Behind>();
+  readonly #kept = new Map<NamedSeries, Series>();
+  /** From where on a series is behind; the next one first. */
+  readonly #behind = new Map<NamedSeries, number>();
   /** What the store says is behind. */
-  readonly #written = new Map<string, Behind>();
+  readonly #written = new Map<NamedSeries, number>();
   #timeMs = 0;
 
   constructor(table: IndicatorTable, limits: SeriesLimits) {
     this.#table = table;
     this.#limits = limits;
-    for (const behind of table.behind()) {
-      this.#behind.set(seriesName(behind.id), behind);
-      this.#written.set(seriesName(behind.id), behind);
+    for (const { id, from } of table.behind()) {
+      this.#behind.set(id, from);
+      this.#written.set(id, from);
     }
   }
 
@@ -61,59 +56,67 @@ export class KeptSeries {
   }
 
   /** Takes note of a candle, or with null of none: the last word of a batch counts. */
-  change(id: SeriesId, start: number, candle: SeriesCandle | null): void {
-    const name = seriesName(id);
-    const changed = this.#changed.get(name) ?? { id, candles: new Map() };
-    this.#changed.set(name, changed);
-    changed.candles.set(start, candle);
+  change({ stock_id, interval }: SeriesId, start: number, candle: SeriesCandle | null): void {
+    const id = this.#table.series(stock_id, interval);
+    const changes = this.#changed.get(id);
+    if (changes === undefined) {
+      this.#changed.set(id, [{ start, candle }]);
+      return;
+    }
+    const last = changes.at(-1)!;
+    if (last.start === start) last.candle = candle;
+    else changes.push({ start, candle });
   }
 
   /** Puts all rows that follow from the batch, and a piece of those that are behind. `timeMs` is theirs. */
   apply(timeMs: number): void {
     this.#timeMs = timeMs;
-    for (const [name, { id, candles }] of this.#changed) {
-      // A batch's candles may come in any order; the series wants theirs.
-      for (const start of [...candles.keys()].sort((a, b) => a - b)) {
-        const candle = candles.get(start) ?? null;
-        if (candle === null) this.#remove(name, id, start);
-        else this.#change(name, id, candle);
+    for (const [id, changes] of this.#changed) {
+      for (const { start, candle } of inOrder(changes)) {
+        if (candle === null) this.#remove(id, start);
+        else this.#change(id, candle);
       }
     }
     this.#changed.clear();
     this.#repair();
     this.#note();
-    for (const name of this.#kept.keys()) {
+    for (const id of this.#kept.keys()) {
       if (this.#kept.size <= this.#limits.series) break;
-      this.#kept.delete(name);
+      this.#kept.delete(id);
     }
   }
 
-  #change(name: string, id: SeriesId, candle: SeriesCandle): void {
+  #change(id: NamedSeries, candle: SeriesCandle): void {
     const { start } = candle;
-    const series = this.#seriesOf(name, id);
+    const series = this.#seriesOf(id);
     const last = series.last?.start;
-    if (last === undefined || start >= last) {
-      this.#put(id, start, start === last ? series.replace(candle) : series.add(candle));
+    if (last === undefined || start > last) {
+      this.#table.append(id, series.add(candle), this.#timeMs);
+      return;
+    }
+    if (start === last) {
+      this.#put(id, start, series.replace(candle));
       return;
     }
     const known = this.#table.get(id, start);
-    const row = { ...(known ?? NOTHING_YET), ...id, ...figuresOf(candle) };
+    const { stock_id, interval } = id;
+    const row = { ...(known ?? NOTHING_YET), stock_id, interval, ...figuresOf(candle) };
     if (known !== null && sameFigures(known, candle)) return;
     this.#put(id, start, row);
-    this.#fallBehind(name, { id, from: start });
+    this.#fallBehind(id, start);
   }
 
-  #remove(name: string, id: SeriesId, start: number): void {
+  #remove(id: NamedSeries, start: number): void {
     if (this.#table.get(id, start) === null) return;
-    const last = this.#seriesOf(name, id).last?.start;
+    const last = this.#seriesOf(id).last?.start;
     this.#put(id, start, null);
-    if (start === last) this.#kept.delete(name);
-    else this.#fallBehind(name, { id, from: start });
+    if (start === last) this.#kept.delete(id);
+    else this.#fallBehind(id, start);
   }
 
-  #fallBehind(name: string, behind: Behind): void {
-    const known = this.#behind.get(name);
-    if (known === undefined || behind.from < known.from) this.#behind.set(name, behind);
+  #fallBehind(id: NamedSeries, from: number): void {
+    const known = this.#behind.get(id);
+    if (known === undefined || from < known) this.#behind.set(id, from);
   }
 
   #repair(): void {
@@ -127,44 +130,44 @@ export class KeptSeries {
   }
 
   /** Computes up to `limit` rows again. Returns how many were read. */
-  #repairPiece(name: string, { id, from }: Behind, limit: number): number {
+  #repairPiece(id: NamedSeries, from: number, limit: number): number {
     const window = this.#table.before(id, from, windowOf(id.interval));
     const rows = this.#table.from(id, from, limit);
     const series = Series.behind(id, window);
     for (const row of rows) this.#put(id, row.start, series.add(row));
-    this.#behind.delete(name);
+    this.#behind.delete(id);
     const last = rows.at(-1);
-    if (last === undefined) this.#kept.delete(name);
-    else if (rows.length < limit) this.#kept.set(name, series);
-    else this.#behind.set(name, { id, from: last.start + 1 });
+    if (last === undefined) this.#kept.delete(id);
+    else if (rows.length < limit) this.#kept.set(id, series);
+    else this.#behind.set(id, last.start + 1);
     return window.length + rows.length;
   }
 
   /** Writes down what is behind now, where the store says otherwise. */
   #note(): void {
-    for (const [name, { id }] of this.#written) {
-      if (this.#behind.has(name)) continue;
+    for (const id of this.#written.keys()) {
+      if (this.#behind.has(id)) continue;
       this.#table.putBehind(id, null, this.#timeMs);
-      this.#written.delete(name);
+      this.#written.delete(id);
     }
-    for (const [name, behind] of this.#behind) {
-      if (this.#written.get(name)?.from === behind.from) continue;
-      this.#table.putBehind(behind.id, behind.from, this.#timeMs);
-      this.#written.set(name, behind);
+    for (const [id, from] of this.#behind) {
+      if (this.#written.get(id) === from) continue;
+      this.#table.putBehind(id, from, this.#timeMs);
+      this.#written.set(id, from);
     }
   }
 
   /** The series at its last row, from memory or from the last rows of the store. */
-  #seriesOf(name: string, id: SeriesId): Series {
-    const kept = this.#kept.get(name);
+  #seriesOf(id: NamedSeries): Series {
+    const kept = this.#kept.get(id);
     const series = kept ?? this.#load(id);
     // To the end of the order: lately used.
-    if (kept !== undefined) this.#kept.delete(name);
-    this.#kept.set(name, series);
+    if (kept !== undefined) this.#kept.delete(id);
+    this.#kept.set(id, series);
     return series;
   }
 
-  #load(id: SeriesId): Series {
+  #load(id: NamedSeries): Series {
     const rows = this.#table.before(id, Number.MAX_SAFE_INTEGER, windowOf(id.interval) + 1);
     const series = Series.behind(id, rows.slice(0, -1));
     const last = rows.at(-1);
@@ -173,9 +176,16 @@ export class KeptSeries {
     return series;
   }
 
-  #put(id: SeriesId, start: number, row: Indicators | null): void {
+  #put(id: NamedSeries, start: number, row: Indicators | null): void {
     this.#table.put(id, start, row, this.#timeMs);
   }
+}
+
+/** A batch's candles may come in any order; the series wants theirs, each as it was told last. */
+function inOrder(changes: readonly Change[]): readonly Change[] {
+  const ordered = changes.every(({ start }, at) => at === 0 || changes[at - 1]!.start < start);
+  if (ordered) return changes;
+  return [...new Map(changes.map((change) => [change.start, change])).values()].sort((a, b) => a.start - b.start);
 }
 
 const FIGURES = ['symbol', 'start', 'end', 'open_e6', 'high_e6', 'low_e6', 'close_e6', 'volume', 'final'] as const;

@@ -19,25 +19,34 @@ export type IndicatorsKey =
 const CANDLE = 1;
 const BEHIND = 2;
 const AS_OF = 3;
+const PREFIX_BYTES = 10;
+const TWO_32 = 2 ** 32;
 
 /** Prefix of the keys of all series that are behind. */
 export const BEHIND_PREFIX = Buffer.from([BEHIND]);
 
 /** Prefix of the keys of one series. */
 export function seriesPrefix(stockId: bigint, interval: Interval): Buffer {
-  return series(CANDLE, stockId, interval, Buffer.alloc(10));
+  return series(CANDLE, stockId, interval, Buffer.alloc(PREFIX_BYTES));
 }
 
 /** `start` may be any safe integer, also before 1970. */
 export function candleKey(stockId: bigint, interval: Interval, start: number): Buffer {
-  const key = series(CANDLE, stockId, interval, Buffer.alloc(18));
+  return keyOf(seriesPrefix(stockId, interval), start);
+}
+
+/** The key of a candle of the series with this prefix. */
+export function keyOf(prefix: Buffer, start: number): Buffer {
+  const key = Buffer.allocUnsafe(PREFIX_BYTES + 8);
+  prefix.copy(key);
   // With the sign turned over, bytes sort as numbers do.
-  key.writeBigUInt64BE(BigInt.asUintN(64, BigInt(start)) ^ (1n << 63n), 10);
+  key.writeUInt32BE((Math.floor(start / TWO_32) ^ 0x80000000) >>> 0, PREFIX_BYTES);
+  key.writeUInt32BE(start >>> 0, PREFIX_BYTES + 4);
   return key;
 }
 
 export function behindKey(stockId: bigint, interval: Interval): Buffer {
-  return series(BEHIND, stockId, interval, Buffer.alloc(10));
+  return series(BEHIND, stockId, interval, Buffer.alloc(PREFIX_BYTES));
 }
 
 export function asOfKey(partition: number): Buffer {

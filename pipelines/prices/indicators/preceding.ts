@@ -47,8 +47,9 @@ export class Preceding {
 
   /** Against the mean of the 20 candles before; null without them, or where that is 0. */
   volumeRatio(volume: bigint): number | null {
-    const usual = this.#volumes.getResult();
-    return usual === null || usual === 0 ? null : Number(volume) / usual;
+    // Asked first: the library answers with an exception that it makes and catches.
+    const usual = this.#volumes.isStable ? this.#volumes.getResultOrThrow() : 0;
+    return usual === 0 ? null : Number(volume) / usual;
   }
 
   /** Of 20 trading days; null without so many. */

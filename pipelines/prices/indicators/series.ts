@@ -8,7 +8,7 @@ import { BollingerBands, getTrueRange, SMA } from 'trading-signals';
 import type { Indicators } from '../../../schemas/prices/indicators.ts';
 import type { Interval } from '../intervals.ts';
 import { Exponential, Wilder } from './calculators.ts';
-import { Preceding, type Range } from './preceding.ts';
+import { Preceding } from './preceding.ts';
 import { signalsOf } from './signals.ts';
 
 /** What a candle says. */
@@ -33,7 +33,6 @@ const MACD_SIGNAL_AFTER = 34;
 
 export class Series {
   readonly #id: SeriesId;
-  readonly #sma20 = new SMA(20);
   readonly #sma50 = new SMA(50);
   readonly #sma200 = new SMA(200);
   readonly #ema12 = new Exponential(12);
@@ -68,7 +67,7 @@ export class Series {
     for (const row of rows) {
       if (series.#last !== null) series.#preceding.push(series.#last);
       const close = price(row.close_e6);
-      for (const window of [series.#sma20, series.#sma50, series.#sma200, series.#bollinger]) window.add(close);
+      for (const window of [series.#sma50, series.#sma200, series.#bollinger]) window.add(close);
       series.#before = series.#last;
       series.#last = row;
     }
@@ -107,28 +106,54 @@ export class Series {
     const before = this.#before;
     const close = price(candle.close_e6);
     const bands = this.#bollinger.update(close, replace);
-    const values = {
-      sma_20: this.#sma20.update(close, replace),
-      sma_50: this.#sma50.update(close, replace),
-      sma_200: this.#sma200.update(close, replace),
-      ...this.#exponentials(close, replace),
-      ...this.#strength(close, replace),
-      bollinger_upper: bands?.upper ?? null,
-      bollinger_lower: bands?.lower ?? null,
-      atr_14: this.#range.update(this.#trueRange(candle), replace),
-      volume_ratio: this.#preceding.volumeRatio(candle.volume),
-    };
-    const { symbol, start, end, open_e6, high_e6, low_e6, close_e6, volume, final } = candle;
+    const { ema_12, ema_26, macd, macd_signal, macd_histogram } = this.#exponentials(close, replace);
+    const { rsi_14, avg_gain, avg_loss } = this.#strength(close, replace);
+    const sma_50 = this.#sma50.update(close, replace);
+    const sma_200 = this.#sma200.update(close, replace);
+    const bollinger_upper = bands?.upper ?? null;
+    const bollinger_lower = bands?.lower ?? null;
+    const volume_ratio = this.#preceding.volumeRatio(candle.volume);
+    const shown = { sma_50, sma_200, rsi_14, macd_histogram, bollinger_upper, bollinger_lower, volume_ratio, close };
+    const days = this.#preceding.days();
+    const year = this.#preceding.year(candle.start);
+    // Field by field: rows are made by the million, and a spread of several objects costs more than all of them.
     this.#last = {
-      ...this.#id,
-      ...{ symbol, start, end, open_e6, high_e6, low_e6, close_e6, volume, final },
-      ...values,
+      stock_id: this.#id.stock_id,
+      symbol: candle.symbol,
+      interval: this.#id.interval,
+      start: candle.start,
+      end: candle.end,
+      close_e6: candle.close_e6,
+      volume: candle.volume,
+      final: candle.final,
+      open_e6: candle.open_e6,
+      high_e6: candle.high_e6,
+      low_e6: candle.low_e6,
+      // The middle of the bands.
+      sma_20: bands?.middle ?? null,
+      sma_50,
+      sma_200,
+      ema_12,
+      ema_26,
+      rsi_14,
+      macd,
+      macd_signal,
+      macd_histogram,
+      bollinger_upper,
+      bollinger_lower,
+      atr_14: this.#range.update(this.#trueRange(candle, close), replace),
       obv: onBalance(before, candle),
-      signals: signalsOf({ ...values, close }, before),
+      volume_ratio,
+      signals: signalsOf(shown, before),
       previous_close_e6: before?.close_e6 ?? null,
       previous_high_e6: before?.high_e6 ?? null,
       previous_low_e6: before?.low_e6 ?? null,
-      ...named(this.#preceding.days(), this.#preceding.year(start)),
+      high_20d_e6: days?.high ?? null,
+      low_20d_e6: days?.low ?? null,
+      high_52w_e6: year?.high ?? null,
+      low_52w_e6: year?.low ?? null,
+      avg_gain,
+      avg_loss,
     };
     return this.#last;
   }
@@ -137,12 +162,16 @@ export class Series {
     const fast = this.#ema12.update(close, replace);
     const slow = this.#ema26.update(close, replace);
     const count = this.#count;
-    const ema = { ema_12: count >= 12 ? fast : null, ema_26: count >= 26 ? slow : null };
-    if (count < MACD_AFTER) return { ...ema, macd: null, macd_signal: null, macd_histogram: null };
-    const macd = fast - slow;
-    const signal = this.#macdSignal.update(macd, replace);
-    if (count < MACD_SIGNAL_AFTER) return { ...ema, macd, macd_signal: null, macd_histogram: null };
-    return { ...ema, macd, macd_signal: signal, macd_histogram: macd - signal };
+    const macd = count >= MACD_AFTER ? fast - slow : null;
+    const smoothed = macd === null ? null : this.#macdSignal.update(macd, replace);
+    const macd_signal = count >= MACD_SIGNAL_AFTER ? smoothed : null;
+    return {
+      ema_12: count >= 12 ? fast : null,
+      ema_26: count >= 26 ? slow : null,
+      macd,
+      macd_signal,
+      macd_histogram: macd === null || macd_signal === null ? null : macd - macd_signal,
+    };
   }
 
   /** Neither gain nor loss in all that is remembered: not defined. */
@@ -157,8 +186,8 @@ export class Series {
     return { rsi_14: defined ? 100 - 100 / (1 + gain / loss) : null, avg_gain: gain, avg_loss: loss };
   }
 
-  #trueRange({ high_e6, low_e6, close_e6, open_e6 }: SeriesCandle): number {
-    const candle = { open: price(open_e6), high: price(high_e6), low: price(low_e6), close: price(close_e6) };
+  #trueRange({ high_e6, low_e6, open_e6 }: SeriesCandle, close: number): number {
+    const candle = { open: price(open_e6), high: price(high_e6), low: price(low_e6), close };
     return getTrueRange(candle, this.#before === null ? undefined : price(this.#before.close_e6));
   }
 }
@@ -173,13 +202,4 @@ function onBalance(before: Indicators | null, { close_e6, volume }: SeriesCandle
   if (close_e6 === before.close_e6) return before.obv;
   // Of 64 bits, as its field is: no stock's volume can end the stage.
   return BigInt.asIntN(64, close_e6 > before.close_e6 ? before.obv + volume : before.obv - volume);
-}
-
-function named(days: Range | null, year: Range | null) {
-  return {
-    high_20d_e6: days?.high ?? null,
-    low_20d_e6: days?.low ?? null,
-    high_52w_e6: year?.high ?? null,
-    low_52w_e6: year?.low ?? null,
-  };
 }

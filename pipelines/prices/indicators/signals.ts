@@ -22,16 +22,15 @@ export function signalsOf(values: Values & { readonly close: number }, before: V
   const { close, sma_50, sma_200, rsi_14, bollinger_upper, bollinger_lower, volume_ratio } = values;
   const macd = crossed(side(before?.macd_histogram ?? null, 0), side(values.macd_histogram, 0));
   const averages = crossed(side(before?.sma_50 ?? null, before?.sma_200 ?? null), side(sma_50, sma_200));
-  const found: readonly (readonly [string, boolean])[] = [
-    ['bollinger_break_down', bollinger_lower !== null && close < bollinger_lower],
-    ['bollinger_break_up', bollinger_upper !== null && close > bollinger_upper],
-    ['death_cross', averages === 'down'],
-    ['golden_cross', averages === 'up'],
-    ['macd_cross_down', macd === 'down'],
-    ['macd_cross_up', macd === 'up'],
-    ['rsi_overbought', rsi_14 !== null && rsi_14 > 70],
-    ['rsi_oversold', rsi_14 !== null && rsi_14 < 30],
-    ['unusual_volume', volume_ratio !== null && volume_ratio >= 2],
-  ];
-  return found.filter(([, holds]) => holds).map(([name]) => name);
+  const found: string[] = [];
+  if (bollinger_lower !== null && close < bollinger_lower) found.push('bollinger_break_down');
+  if (bollinger_upper !== null && close > bollinger_upper) found.push('bollinger_break_up');
+  if (averages === 'down') found.push('death_cross');
+  if (averages === 'up') found.push('golden_cross');
+  if (macd === 'down') found.push('macd_cross_down');
+  if (macd === 'up') found.push('macd_cross_up');
+  if (rsi_14 !== null && rsi_14 > 70) found.push('rsi_overbought');
+  if (rsi_14 !== null && rsi_14 < 30) found.push('rsi_oversold');
+  if (volume_ratio !== null && volume_ratio >= 2) found.push('unusual_volume');
+  return found;
 }

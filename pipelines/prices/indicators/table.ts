@@ -11,9 +11,10 @@ import type { Emit } from '../../../engine/stage.ts';
 import type { ViewEntry, ViewStore } from '../../../engine/view-store.ts';
 import type { Indicators, IndicatorsRecord } from '../../../schemas/prices/indicators.ts';
 import { encodeCandleKey } from '../codec/candle.ts';
-import { encodeIndicators, encodeSignalsV1 } from '../codec/indicators.ts';
+import { encodeIndicators, signalsV1Of } from '../codec/indicators.ts';
+import { INTERVALS, type Interval } from '../intervals.ts';
 import { SIGNALS_V1 } from '../topics.ts';
-import { asOfKey, BEHIND_PREFIX, behindKey, candleKey, decodeIndicatorsKey, seriesPrefix } from './key.ts';
+import { asOfKey, BEHIND_PREFIX, behindKey, decodeIndicatorsKey, keyOf, seriesPrefix } from './key.ts';
 import type { SeriesId } from './series.ts';
 
 /** Schema ids of what is written. */
@@ -31,87 +32,118 @@ export interface IndicatorTableOptions {
   readonly ids: IndicatorIds;
 }
 
+/** A series of the partition, one object for each: told apart by identity. */
+export interface NamedSeries extends SeriesId {
+  /** What the keys of its rows begin with. */
+  readonly prefix: Buffer;
+}
+
 interface Put {
-  readonly id: SeriesId;
   readonly start: number;
   /** null: taken off. */
   readonly row: Indicators | null;
+  /** The row as the store holds it. */
+  readonly value: Buffer | null;
 }
 
 export class IndicatorTable {
   readonly #options: IndicatorTableOptions;
   readonly #writer = new ByteWriter();
   /** What the running batch has put, by series and start. */
-  readonly #puts = new Map<string, Map<number, Put>>();
+  readonly #puts = new Map<NamedSeries, Map<number, Put>>();
+  readonly #series = new Map<bigint, NamedSeries[]>();
 
   constructor(options: IndicatorTableOptions) {
     this.#options = options;
   }
 
-  get(id: SeriesId, start: number): Indicators | null {
+  /** The one object for a series. */
+  series(stockId: bigint, interval: Interval): NamedSeries {
+    let ofStock = this.#series.get(stockId);
+    if (ofStock === undefined) {
+      ofStock = INTERVALS.map((one) => ({ stock_id: stockId, interval: one, prefix: seriesPrefix(stockId, one) }));
+      this.#series.set(stockId, ofStock);
+    }
+    return ofStock[INTERVALS.indexOf(interval)]!;
+  }
+
+  get(id: NamedSeries, start: number): Indicators | null {
     const put = this.#putsOf(id)?.get(start);
     if (put !== undefined) return put.row;
-    const value = this.#options.store.get(candleKey(id.stock_id, id.interval, start));
+    const value = this.#options.store.get(keyOf(id.prefix, start));
     return value === undefined ? null : this.#row(value);
   }
 
   /** Up to `limit` rows in front of `start`, the newest of them, in the order of time. */
-  before(id: SeriesId, start: number, limit: number): Indicators[] {
+  before(id: NamedSeries, start: number, limit: number): Indicators[] {
     const puts = this.#putsOf(id);
-    const prefix = seriesPrefix(id.stock_id, id.interval);
-    const key = candleKey(id.stock_id, id.interval, start);
+    const { prefix } = id;
+    const key = keyOf(prefix, start);
     // What was put can take off as many rows as it is.
     const entries = this.#options.store.scanBack(prefix, key, limit + (puts?.size ?? 0));
     return this.#merged(entries, puts, (at) => at < start).slice(-limit);
   }
 
   /** Up to `limit` rows from `start` on, in the order of time. */
-  from(id: SeriesId, start: number, limit: number): Indicators[] {
+  from(id: NamedSeries, start: number, limit: number): Indicators[] {
     const puts = this.#putsOf(id);
-    const prefix = seriesPrefix(id.stock_id, id.interval);
-    const key = candleKey(id.stock_id, id.interval, start - 1);
+    const { prefix } = id;
+    const key = keyOf(prefix, start - 1);
     const entries = this.#options.store.scan(prefix, key, limit + (puts?.size ?? 0));
     return this.#merged(entries, puts, (at) => at >= start).slice(0, limit);
   }
 
   /** Puts a row unless it is there already; null takes it off. */
-  put(id: SeriesId, start: number, row: Indicators | null, timestampMs: number): void {
+  put(id: NamedSeries, start: number, row: Indicators | null, timestampMs: number): void {
     const { store } = this.#options;
-    this.#forgetCommitted();
-    const key = candleKey(id.stock_id, id.interval, start);
+    const key = keyOf(id.prefix, start);
     const before = store.get(key);
-    if (row === null) {
-      if (before === undefined) return;
-      store.put(key, null, timestampMs);
-    } else {
+    if (row !== null) {
       const value = this.#encode({ body: { kind: 'Indicators', ...row } });
-      if (before?.equals(value) === true) return;
-      store.put(key, value, timestampMs);
+      if (before?.equals(value) !== true) this.#write(id, key, { start, row, value }, timestampMs);
+    } else if (before !== undefined) {
+      this.#write(id, key, { start, row, value: null }, timestampMs);
     }
-    const name = seriesName(id);
-    const puts = this.#puts.get(name) ?? new Map<number, Put>();
-    this.#puts.set(name, puts);
-    puts.set(start, { id, start, row });
+  }
+
+  /** Puts a row behind all others of its series: the store is not asked for it. */
+  append(id: NamedSeries, row: Indicators, timestampMs: number): void {
+    const { start } = row;
+    const value = this.#encode({ body: { kind: 'Indicators', ...row } });
+    this.#write(id, keyOf(id.prefix, start), { start, row, value }, timestampMs);
+  }
+
+  #write(id: NamedSeries, key: Buffer, { start, row, value }: Put, timestampMs: number): void {
+    this.#forgetCommitted();
+    const held = this.#options.store.put(key, value, timestampMs);
+    let puts = this.#puts.get(id);
+    if (puts === undefined) {
+      puts = new Map();
+      this.#puts.set(id, puts);
+    }
+    puts.set(start, { start, row, value: held });
   }
 
   /** Says from where on a series is behind; null: it is not. */
   putBehind(id: SeriesId, from: number | null, timestampMs: number): void {
     this.#forgetCommitted();
     const key = behindKey(id.stock_id, id.interval);
-    const value = from === null ? null : this.#encode({ body: { kind: 'IndicatorsBehind', ...id, from } });
+    const { stock_id, interval } = id;
+    const body = from === null ? null : ({ kind: 'IndicatorsBehind', stock_id, interval, from } as const);
+    const value = body === null ? null : this.#encode({ body });
     this.#options.store.put(key, value, timestampMs);
   }
 
   /** The series that are behind, as they were committed. Call it before anything is put. */
-  behind(): { readonly id: SeriesId; readonly from: number }[] {
-    const found: { id: SeriesId; from: number }[] = [];
+  behind(): { readonly id: NamedSeries; readonly from: number }[] {
+    const found: { id: NamedSeries; from: number }[] = [];
     for (let after: Buffer | null = null; ; ) {
       const page: ViewEntry[] = this.#options.store.scan(BEHIND_PREFIX, after, PAGE);
       for (const { key, value } of page) {
         const at = decodeIndicatorsKey(key);
         const { body } = this.#options.decoder.decode(value);
         if (at.kind !== 'behind' || body.kind !== 'IndicatorsBehind') throw corrupt(key);
-        found.push({ id: { stock_id: at.stockId, interval: at.interval }, from: body.from });
+        found.push({ id: this.series(at.stockId, at.interval), from: body.from });
       }
       if (page.length < PAGE) return found;
       after = page.at(-1)!.key;
@@ -137,18 +169,18 @@ export class IndicatorTable {
   publish(timestampMs: number): void {
     const { emit, ids } = this.#options;
     this.#forgetCommitted();
-    for (const puts of this.#puts.values()) {
-      for (const { id, start, row } of puts.values()) {
+    for (const [{ stock_id, interval }, puts] of this.#puts) {
+      for (const { start, value } of puts.values()) {
         this.#writer.reset();
-        const key = encodeCandleKey(this.#writer, ids.signalsKey, { ...id, start });
-        emit(SIGNALS_V1, key, row === null ? null : encodeSignalsV1(this.#writer, ids.signals, row), timestampMs);
+        const key = encodeCandleKey(this.#writer, ids.signalsKey, { stock_id, interval, start });
+        emit(SIGNALS_V1, key, value === null ? null : signalsV1Of(this.#writer, ids.signals, value), timestampMs);
       }
     }
   }
 
-  #putsOf(id: SeriesId): ReadonlyMap<number, Put> | undefined {
+  #putsOf(id: NamedSeries): ReadonlyMap<number, Put> | undefined {
     this.#forgetCommitted();
-    return this.#puts.get(seriesName(id));
+    return this.#puts.get(id);
   }
 
   /** A store without puts has had them committed: now its scans see them. */
@@ -187,10 +219,6 @@ export class IndicatorTable {
 }
 
 const PAGE = 1_000;
-
-export function seriesName({ stock_id, interval }: SeriesId): string {
-  return `${stock_id}|${interval}`;
-}
 
 function corrupt(bytes: Buffer): SluiceError {
   return new SluiceError(

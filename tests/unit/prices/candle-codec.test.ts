@@ -5,9 +5,9 @@ import {
   candleDecoder,
   candleKeyDecoder,
   candleV1Decoder,
+  candleV1Of,
   encodeCandle,
   encodeCandleKey,
-  encodeCandleV1,
 } from '../../../pipelines/prices/codec/candle.ts';
 import { bytesOf } from '../../../pipelines/prices/codec/decimal.ts';
 import { BAR } from '../../../pipelines/prices/intervals.ts';
@@ -45,7 +45,9 @@ describe('candles', () => {
 
   it('are the public contract without what is of no use to others', async () => {
     const decoder = candleV1Decoder(registry);
-    const bytes = encodeCandleV1(new ByteWriter(), 3, { ...candle, interval: '5m' });
+    const writer = new ByteWriter();
+    const body = { kind: 'Candle', ...candle, interval: '5m' } as const;
+    const bytes = candleV1Of(writer, 3, encodeCandle(writer, 2, { body }));
     await decoder.prepare([bytes]);
     const { price_volume: _, source: __, source_xid: ___, ...shown } = candle;
     expect(decoder.decode(bytes)).toEqual({ ...shown, interval: '5m' });

@@ -3,12 +3,17 @@ import { describe, expect, it } from 'vitest';
 import { ByteWriter } from '../../../engine/avro/byte-writer.ts';
 import {
   encodeIndicators,
-  encodeSignalsV1,
   indicatorsDecoder,
   signalsV1Decoder,
+  signalsV1Of,
 } from '../../../pipelines/prices/codec/indicators.ts';
-import { type IndicatorsRecord, indicatorsRecordSchema } from '../../../schemas/prices/indicators.ts';
-import { type SignalsV1, signalsV1Schema } from '../../../schemas/prices/signals-v1.ts';
+import {
+  type Indicators,
+  type IndicatorsRecord,
+  indicatorsRecordSchema,
+  indicatorsSchema,
+} from '../../../schemas/prices/indicators.ts';
+import { signalsV1Schema } from '../../../schemas/prices/signals-v1.ts';
 import { avscType, schemasById } from '../codec/debezium.ts';
 import { toAvsc, valuesOf } from '../codec/values.ts';
 
@@ -33,16 +38,18 @@ describe('the codec of indicators', () => {
     );
   });
 
-  it('keeps the public record of signals', async () => {
+  it('copies the public record of signals out of it', async () => {
     const decoder = signalsV1Decoder(registry);
     const writer = new ByteWriter();
     await fc.assert(
-      fc.asyncProperty(valuesOf<SignalsV1>(signalsV1Schema), async (value) => {
+      fc.asyncProperty(valuesOf<Indicators>(indicatorsSchema), async (row) => {
         writer.reset();
-        const bytes = encodeSignalsV1(writer, 2, value);
-        expect(avscType(signalsV1Schema).fromBuffer(bytes.subarray(5))).toEqual(toAvsc(signalsV1Schema, value));
+        const bytes = signalsV1Of(writer, 2, encodeIndicators(writer, 1, { body: { kind: 'Indicators', ...row } }));
+        const names = signalsV1Schema.fields.map(({ name }) => name);
+        const shown = Object.fromEntries(names.map((name) => [name, row[name]]));
+        expect(avscType(signalsV1Schema).fromBuffer(bytes.subarray(5))).toEqual(toAvsc(signalsV1Schema, shown));
         await decoder.prepare([bytes]);
-        expect(decoder.decode(bytes)).toEqual(value);
+        expect(decoder.decode(bytes)).toEqual(shown);
       }),
       seeded,
     );

@@ -5,10 +5,10 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ByteWriter } from '../../../engine/avro/byte-writer.ts';
 import {
-  candleDecoder,
-  candleKeyDecoder,
   encodeCandle,
   encodeCandleKey,
+  seriesCandleDecoder,
+  seriesKeyDecoder,
 } from '../../../pipelines/prices/codec/candle.ts';
 import { indicatorsDecoder, signalsV1Decoder } from '../../../pipelines/prices/codec/indicators.ts';
 import { decodeIndicatorsKey } from '../../../pipelines/prices/indicators/key.ts';
@@ -117,8 +117,8 @@ class Candles {
 }
 
 const decoder = indicatorsDecoder(registry);
-const keys = candleKeyDecoder(registry);
-const candles = candleDecoder(registry);
+const keys = seriesKeyDecoder(registry);
+const candles = seriesCandleDecoder(registry);
 
 /** What the topic says by now: rows, series that are behind, and the stamp. */
 function seen(log: MemoryLog) {

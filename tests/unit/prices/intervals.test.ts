@@ -46,7 +46,7 @@ describe('buckets', () => {
           expect(start <= instant && instant < end).toBe(true);
           expect(start % BORDER_MS).toBe(0);
           // Whoever is in it says the same of it.
-          for (const other of [start, end - 1]) expect(bucketOf(interval, zone, other)).toEqual({ start, end });
+          for (const other of [start, end - 1]) expect(bucketOf(interval, zone, other)).toMatchObject({ start, end });
         }
         const hour = local(name, bucketOf('1h', zone, instant).start);
         expect(hour).toEqual({ ...local(name, instant), rest: 0 });
