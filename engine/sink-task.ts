@@ -27,8 +27,11 @@ export interface SinkDefinition<T> {
   readonly sink: Sink<T>;
   /** Before fetched records are decoded: loads the schemas they name. */
   readonly prepare: (records: readonly LogRecord[]) => Promise<void>;
-  /** Throws a SluiceError with action `dead-letter` for a value that cannot be decoded. */
-  readonly decode: (value: Buffer) => T;
+  /**
+   * `timestampMs` is the record's own time (of a stage's output its stream time), ms since the epoch. Throws a SluiceError with action
+   * `dead-letter` for a value that cannot be decoded.
+   */
+  readonly decode: (value: Buffer, timestampMs: number) => T;
   /** Source commit time that a value carries, ms, for freshness; 0 when it carries none. */
   readonly streamTimeMs: (value: T) => number;
   readonly generation: number;
@@ -330,10 +333,10 @@ export class SinkTask<T> {
   }
 
   #decode(record: LogRecord): SinkRecord<T> | null {
-    const { offset, key, value } = record;
+    const { offset, timestampMs, key, value } = record;
     const { decode, sink } = this.#options.definition;
     if (value === null) return key === null ? null : { kind: 'tombstone', offset, key };
-    const decoded = { kind: 'upsert', offset, key, value: decode(value) } as const;
+    const decoded = { kind: 'upsert', offset, key, value: decode(value, timestampMs) } as const;
     try {
       sink.check?.(decoded);
     } catch (error) {
