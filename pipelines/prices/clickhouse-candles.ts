@@ -1,15 +1,13 @@
 /** How records of `prices.candles` become rows of ClickHouse's `prices_candles_log`: one for each version, stamps included. */
-import type { ClickHouseConfig } from '../../connectors/clickhouse/client.ts';
-import { type ClickHouseSinkOptions, clickHouseSink, type EmitRow } from '../../connectors/clickhouse/sink.ts';
+import type { EmitRow } from '../../connectors/clickhouse/sink.ts';
 import { millisCell, NULL_CELL, nullableTextCell, textCell } from '../../connectors/clickhouse/tab-separated.ts';
-import type { Sink, SinkBatch, SinkRecord } from '../../engine/sink.ts';
+import type { Sink, SinkRecord } from '../../engine/sink.ts';
 import type { Candle, CandleRecord, CandlesAsOf } from '../../schemas/prices/candle.ts';
 import type { CandleKey } from '../../schemas/prices/candle-key.ts';
+import { type PricesClickHouseOptions, pricesClickHouseSink } from './clickhouse-sink.ts';
 import { bigintOf } from './codec/decimal.ts';
 
 export const CANDLES_TABLE = 'prices_candles_log';
-/** 1 in the row of a tombstone. */
-export const DELETED_COLUMN = 'is_deleted';
 /** In the order of `candleCells`. */
 const CANDLES_COLUMNS = [
   'stock_id',
@@ -75,35 +73,15 @@ export function candleRows(keyOf: KeyOf): (record: SinkRecord<CandleRecord>, emi
   };
 }
 
-/** What a batch says of the source: its last stamp. Null without one. */
-export function candlesProgress(
-  batch: SinkBatch<CandleRecord>,
-): { readonly lsn: bigint; readonly streamTimeMs: number } | null {
-  for (let index = batch.records.length - 1; index >= 0; index -= 1) {
-    const record = batch.records[index]!;
-    if (record.kind === 'upsert' && record.value.body.kind === 'CandlesAsOf') {
-      return { lsn: record.value.body.source_lsn, streamTimeMs: record.value.body.stream_time };
-    }
-  }
-  return null;
-}
-
-/** The sink of `prices.candles`. Errors as `clickHouseSink`. */
-export function candlesClickHouseSink(
-  options: {
-    readonly name: string;
-    readonly config: ClickHouseConfig;
-    /** Decodes the key of a tombstone. */
-    readonly keyOf: KeyOf;
-  } & Pick<ClickHouseSinkOptions<CandleRecord>, 'leaseMs' | 'settings' | 'now'>,
-): Sink<CandleRecord> {
-  const { keyOf, ...rest } = options;
-  return clickHouseSink<CandleRecord>({
-    ...rest,
+/** The sink of `prices.candles`; `keyOf` decodes the key of a tombstone. Errors as `clickHouseSink`. */
+export function candlesClickHouseSink({
+  keyOf,
+  ...options
+}: PricesClickHouseOptions<CandleRecord> & { readonly keyOf: KeyOf }): Sink<CandleRecord> {
+  return pricesClickHouseSink(options, {
     table: CANDLES_TABLE,
     columns: CANDLES_COLUMNS,
-    partColumn: DELETED_COLUMN,
     toRows: candleRows(keyOf),
-    progress: candlesProgress,
+    stampOf: ({ body }) => (body.kind === 'CandlesAsOf' ? body : null),
   });
 }

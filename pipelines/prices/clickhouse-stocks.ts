@@ -1,10 +1,9 @@
 /** How changes of stocks become rows of ClickHouse's `prices_stocks_log`: one for each version. */
-import type { ClickHouseConfig } from '../../connectors/clickhouse/client.ts';
-import { type ClickHouseSinkOptions, clickHouseSink, type EmitRow } from '../../connectors/clickhouse/sink.ts';
+import type { EmitRow } from '../../connectors/clickhouse/sink.ts';
 import { millisCell, NULL_CELL, nullableTextCell, textCell } from '../../connectors/clickhouse/tab-separated.ts';
 import type { Sink, SinkRecord } from '../../engine/sink.ts';
 import type { RowChange } from '../capture/envelope.ts';
-import { DELETED_COLUMN } from './clickhouse-candles.ts';
+import { type PricesClickHouseOptions, pricesClickHouseSink } from './clickhouse-sink.ts';
 import type { StockRow } from './codec/stock.ts';
 
 /** What is needed of a change. */
@@ -36,19 +35,12 @@ function stockRows(record: SinkRecord<StockChange>, emit: EmitRow): void {
 }
 
 /** The sink of `cdc.public.stocks`. Errors as `clickHouseSink`. */
-export function stocksClickHouseSink(
-  options: { readonly name: string; readonly config: ClickHouseConfig } & Pick<
-    ClickHouseSinkOptions<StockChange>,
-    'leaseMs' | 'settings' | 'now'
-  >,
-): Sink<StockChange> {
-  return clickHouseSink<StockChange>({
-    ...options,
+export function stocksClickHouseSink(options: PricesClickHouseOptions<StockChange>): Sink<StockChange> {
+  return pricesClickHouseSink(options, {
     table: 'prices_stocks_log',
     columns: STOCKS_COLUMNS,
-    partColumn: DELETED_COLUMN,
     toRows: stockRows,
     // Nothing in the topic says how far the source has come.
-    progress: () => null,
+    stampOf: () => null,
   });
 }

@@ -1,6 +1,7 @@
 /** The boards of movers for applications. */
 import type { RedisClientOptions } from '../../connectors/redis/client.ts';
 import { type BoardPlace, type BoardReading, boardReader } from '../../connectors/redis/reader.ts';
+import { oldestStamp, type PivotLevels, pivotsFrom, stamped } from './redis-fields.ts';
 import { moversLeaderboard } from './redis-movers.ts';
 import type { BoardName, Period } from './scanner/figures.ts';
 
@@ -23,13 +24,7 @@ export interface MoverPlace {
   readonly changeBp: number | null;
   readonly volumeRatio: number | null;
   /** Floor pivots of the period before; null without one. */
-  readonly pivots: {
-    readonly pivot: string;
-    readonly resistance1: string;
-    readonly support1: string;
-    readonly resistance2: string;
-    readonly support2: string;
-  } | null;
+  readonly pivots: PivotLevels | null;
 }
 
 export interface Movers {
@@ -76,8 +71,6 @@ export function moversReader(options: RedisClientOptions): MoversReader {
 }
 
 function toPlace({ member, score, fields }: BoardPlace, index: number): MoverPlace {
-  const { pivot, resistance_1, support_1, resistance_2, support_2 } = fields;
-  const known = pivot !== undefined && resistance_1 !== undefined && support_1 !== undefined;
   return {
     rank: index + 1,
     symbol: member,
@@ -92,23 +85,14 @@ function toPlace({ member, score, fields }: BoardPlace, index: number): MoverPla
     volume: BigInt(fields.volume ?? 0),
     changeBp: fields.change_bp === undefined ? null : Number(fields.change_bp),
     volumeRatio: fields.volume_ratio === undefined ? null : Number(fields.volume_ratio),
-    pivots: known
-      ? {
-          pivot,
-          ...{ resistance1: resistance_1, support1: support_1 },
-          ...{ resistance2: resistance_2 ?? '', support2: support_2 ?? '' },
-        }
-      : null,
+    pivots: pivotsFrom(fields),
   };
 }
 
 function toAsOf({ places, stamps, partitions }: BoardReading): Movers['asOf'] {
-  const stamped = [...stamps.values()].filter(({ stream_time }) => stream_time !== undefined);
-  if (stamped.length === 0) return null;
-  const [sourceLsn = 0n] = stamped.map(({ source_lsn }) => BigInt(source_lsn ?? 0)).sort((a, b) => (a < b ? -1 : 1));
-  return {
-    streamTime: Math.min(...stamped.map(({ stream_time }) => Number(stream_time))),
-    sourceLsn,
-    complete: stamped.length === partitions && places.every(({ fields }) => Object.keys(fields).length > 0),
-  };
+  const known = stamped(stamps);
+  const oldest = oldestStamp(known);
+  if (oldest === null) return null;
+  const complete = known.length === partitions && places.every(({ fields }) => Object.keys(fields).length > 0);
+  return { ...oldest, complete };
 }

@@ -1,4 +1,4 @@
-/** The newest price and indicators of each stock in Redis: where they are, and what a record of their topics means for them. */
+/** The newest price of each stock in Redis: where they are, and what a record of their topics means for them. */
 
 import type { RedisClientOptions } from '../../connectors/redis/client.ts';
 import { type LatestOperation, latestSink, latestStampsKey } from '../../connectors/redis/latest.ts';

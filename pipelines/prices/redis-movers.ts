@@ -5,6 +5,7 @@ import type { Mover, MoversRecord } from '../../schemas/prices/movers.ts';
 import { decimalText } from './codec/decimal-text.ts';
 import { parseMoverKey } from './codec/movers.ts';
 import { EXCHANGES } from './exchanges.ts';
+import { PIVOT_FIELDS, pivotFields } from './redis-fields.ts';
 import { BOARDS, PERIODS, type Period, scoreOf } from './scanner/figures.ts';
 
 export const MOVERS_SINK = 'prices.sink.movers';
@@ -35,11 +36,7 @@ const FIELDS = [
   'volume',
   'change_bp',
   'volume_ratio',
-  'pivot',
-  'resistance_1',
-  'support_1',
-  'resistance_2',
-  'support_2',
+  ...PIVOT_FIELDS,
 ] as const;
 
 /** Name and hash tag of the leaderboard of a period and universe. */
@@ -94,11 +91,7 @@ function entryOf(mover: Mover): BoardOperation {
     volume: candle.volume,
     change_bp: mover.change_bp,
     volume_ratio: candle.volume_ratio,
-    pivot: textOf(mover.pivot_e6),
-    resistance_1: textOf(mover.resistance_1_e6),
-    support_1: textOf(mover.support_1_e6),
-    resistance_2: textOf(mover.resistance_2_e6),
-    support_2: textOf(mover.support_2_e6),
+    ...pivotFields(mover),
   };
   return {
     kind: 'entry',
@@ -107,8 +100,4 @@ function entryOf(mover: Mover): BoardOperation {
     scores: BOARDS.map((board) => (boards.includes(board) ? scoreOf[board](candle) : null)),
     values: FIELDS.map((field) => values[field]),
   };
-}
-
-function textOf(e6: bigint | null): string | null {
-  return e6 === null ? null : decimalText(e6);
 }

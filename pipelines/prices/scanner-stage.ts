@@ -11,7 +11,7 @@ import type { MoversRecord, WatchedCandle } from '../../schemas/prices/movers.ts
 import { encodeMovers, moverKey, moversAsOfKey, watchKey } from './codec/movers.ts';
 import { zoneOf } from './exchanges.ts';
 import { decodeIndicatorsKey } from './indicators/key.ts';
-import { changeBp, PERIODS, type Period, pivotsOf, untilOf } from './scanner/figures.ts';
+import { changeBp, isPeriod, type Period, pivotsOf, untilOf } from './scanner/figures.ts';
 import { type BoardsChange, Scanner } from './scanner/scanner.ts';
 import type { BoardRules } from './scanner/universe.ts';
 import type { StockInfo, Watched } from './scanner/watched.ts';
@@ -155,10 +155,6 @@ class ScannerProcessor implements StageProcessor {
   #infoOf(stockId: bigint): StockInfo | null {
     return this.#options.stocks.versionsOf(String(stockId)).at(-1)?.value ?? null;
   }
-}
-
-function isPeriod(interval: string): interval is Period {
-  return (PERIODS as readonly string[]).includes(interval);
 }
 
 function infoOf({ symbol, exchange, sector }: StockInfo): StockInfo {

@@ -7,6 +7,10 @@ import type { Zone } from '../zone.ts';
 export const PERIODS = ['1d', '1w'] as const;
 export type Period = (typeof PERIODS)[number];
 
+export function isPeriod(interval: string): interval is Period {
+  return (PERIODS as readonly string[]).includes(interval);
+}
+
 /** Sorted, as a mover names them. */
 export const BOARDS = [
   'gainers',
@@ -83,7 +87,7 @@ export function pivotsOf({
   previous_high_e6: high,
   previous_low_e6: low,
   previous_close_e6: close,
-}: WatchedCandle): Pivots {
+}: Pick<WatchedCandle, 'previous_high_e6' | 'previous_low_e6' | 'previous_close_e6'>): Pivots {
   if (high === null || low === null || close === null) {
     return { pivot_e6: null, resistance_1_e6: null, support_1_e6: null, resistance_2_e6: null, support_2_e6: null };
   }
