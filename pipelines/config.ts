@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { ClickHouseConfig } from '../connectors/clickhouse/client.ts';
 import type { KafkaOptions } from '../connectors/kafka/cluster.ts';
 import { SluiceError } from '../engine/errors.ts';
+import { GRAINS, type PricesRetention } from './prices/retention.ts';
 
 const int = (fallback: number, min = 0) => z.coerce.number().int().min(min).default(fallback);
 
@@ -16,6 +17,15 @@ const list = z
       .map((part) => part.trim())
       .filter((part) => part !== ''),
   );
+
+/** `grain=days,…` */
+function retention(text: string, context: z.RefinementCtx): PricesRetention {
+  const days = ttlDays(text, context);
+  const unknown = Object.keys(days).find((grain) => !(GRAINS as readonly string[]).includes(grain));
+  if (unknown === undefined) return days;
+  context.addIssue({ code: 'custom', message: `no grain "${unknown}"; there are ${GRAINS.join(', ')}` });
+  return z.NEVER;
+}
 
 /** `table=days,…` */
 function ttlDays(text: string, context: z.RefinementCtx): Record<string, number> {
@@ -70,6 +80,13 @@ const schema = z.object({
     .default('')
     .transform(ttlDays)
     .describe('days kept by table, e.g. engagement_changes=400,engagement_hourly_store=90; what is not named is kept'),
+  SLUICE_PRICES_RETENTION_DAYS: z
+    .string()
+    .default('')
+    .transform(retention)
+    .describe(
+      'days that ClickHouse keeps prices, by grain: minute=90,hour=365,day=1830,versions=90; what is not named is kept',
+    ),
   SLUICE_STATE_DIR: z.string().default('.sluice/state'),
   SLUICE_METRICS_PORT: int(0).describe('0 lets the system choose'),
   SLUICE_PARTITIONS: int(4, 1),

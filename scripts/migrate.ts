@@ -4,6 +4,7 @@ import { Command, Option } from 'commander';
 import { migrateClickHouse } from '../connectors/clickhouse/migrations.ts';
 import { migratePostgres } from '../connectors/postgres/migrations.ts';
 import { type Config, clickHouseConfig, loadConfig } from '../pipelines/config.ts';
+import { pricesTtlDays } from '../pipelines/prices/retention.ts';
 import { runScript } from './support/run.ts';
 
 const CLICKHOUSE_SQL = fileURLToPath(new URL('../sql/clickhouse', import.meta.url));
@@ -35,7 +36,8 @@ async function clickhouse(config: Config): Promise<void> {
   const result = await migrateClickHouse({
     config: clickHouseConfig(config),
     directory: CLICKHOUSE_SQL,
-    ttlDays: config.SLUICE_CLICKHOUSE_TTL_DAYS,
+    // A table that is named itself goes before its grain.
+    ttlDays: { ...pricesTtlDays(config.SLUICE_PRICES_RETENTION_DAYS), ...config.SLUICE_CLICKHOUSE_TTL_DAYS },
     ...(cluster === undefined ? {} : { cluster: { name: cluster } }),
   });
   for (const table of result.ttlChanged) console.log(`clickhouse: changed the time to live of ${table}`);

@@ -28,6 +28,11 @@ function seconds(value: number): string {
   return value >= 1_000_000_000 ? String(value) : String(value).padStart(10, '0');
 }
 
+/** An Array(String) cell: its elements are quoted. */
+export function textArrayCell(texts: readonly string[]): string {
+  return `[${texts.map((text) => `'${textCell(text).replaceAll("'", "\\'")}'`).join(',')}]`;
+}
+
 /** A DateTime64(6) cell from microseconds since the epoch, which must not be negative. */
 export function microsCell(micros: number): string {
   const whole = Math.floor(micros / 1_000_000);

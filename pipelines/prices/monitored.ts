@@ -2,6 +2,7 @@
 import type { MonitoredPipeline } from '../operations/monitor/monitored.ts';
 import { CANDLES_STAGE } from './candles-stage.ts';
 import { INDICATORS_STAGE } from './indicators-stage.ts';
+import { INDICATORS_STAMPS } from './redis-indicators.ts';
 import { LATEST_STAMPS } from './redis-latest.ts';
 import { MOVERS_SINK, MOVERS_STAMPS } from './redis-movers.ts';
 import { SCANNER_STAGE } from './scanner-stage.ts';
@@ -13,6 +14,8 @@ import {
   CDC_STOCKS,
   DLQ,
   INDICATORS,
+  INDICATORS_CLICKHOUSE_SINK,
+  INDICATORS_REDIS_SINK,
   LATEST_SINK,
   MOVERS,
   SIGNALS_V1,
@@ -26,6 +29,8 @@ export const PRICES_MONITORED: MonitoredPipeline = {
     { name: INDICATORS_STAGE, input: CANDLES },
     { name: SCANNER_STAGE, input: INDICATORS },
     { name: CANDLES_SINK, input: CANDLES },
+    { name: INDICATORS_CLICKHOUSE_SINK, input: INDICATORS },
+    { name: INDICATORS_REDIS_SINK, input: INDICATORS },
     { name: STOCKS_SINK, input: CDC_STOCKS },
     { name: LATEST_SINK, input: CANDLES },
     { name: MOVERS_SINK, input: MOVERS },
@@ -33,9 +38,10 @@ export const PRICES_MONITORED: MonitoredPipeline = {
   transactional: [CDC_PRICES, CDC_STOCKS, CANDLES, CANDLES_V1, INDICATORS, SIGNALS_V1, MOVERS, DLQ],
   dlq: DLQ,
   // Nothing in the topic of stocks says how far the source has come: that sink has no as-of time.
-  clickHouseSinks: [CANDLES_SINK],
+  clickHouseSinks: [CANDLES_SINK, INDICATORS_CLICKHOUSE_SINK],
   redisSinks: [
     { name: LATEST_SINK, stamps: [LATEST_STAMPS] },
+    { name: INDICATORS_REDIS_SINK, stamps: [INDICATORS_STAMPS] },
     { name: MOVERS_SINK, stamps: MOVERS_STAMPS },
   ],
 };

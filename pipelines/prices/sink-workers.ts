@@ -11,13 +11,27 @@ import type { MoversRecord } from '../../schemas/prices/movers.ts';
 import { clickHouseConfig } from '../config.ts';
 import { GATHER_BYTES, preparing, type WorkerEnvironment, type WorkerTable } from '../worker-environment.ts';
 import { candlesClickHouseSink } from './clickhouse-candles.ts';
+import { indicatorsClickHouseSink } from './clickhouse-indicators.ts';
 import { stocksClickHouseSink } from './clickhouse-stocks.ts';
 import { candleDecoder, candleKeyDecoder } from './codec/candle.ts';
+import { indicatorsDecoder, type TimedIndicators } from './codec/indicators.ts';
 import { moversDecoder } from './codec/movers.ts';
 import { stockRowDecoder } from './codec/stock.ts';
+import { latestIndicatorsSink } from './redis-indicators.ts';
 import { latestPriceSink } from './redis-latest.ts';
 import { MOVERS_LEADERBOARDS, MOVERS_SINK, mapMoversRecord } from './redis-movers.ts';
-import { CANDLES, CANDLES_SINK, CDC_STOCKS, DLQ, LATEST_SINK, MOVERS, STOCKS_SINK } from './topics.ts';
+import {
+  CANDLES,
+  CANDLES_SINK,
+  CDC_STOCKS,
+  DLQ,
+  INDICATORS,
+  INDICATORS_CLICKHOUSE_SINK,
+  INDICATORS_REDIS_SINK,
+  LATEST_SINK,
+  MOVERS,
+  STOCKS_SINK,
+} from './topics.ts';
 
 /** Loads the schemas that records and the keys of tombstones name. */
 export function preparingBoth(values: FramedDecoder<unknown>, keys: FramedDecoder<unknown>) {
@@ -56,6 +70,47 @@ async function clickHouseCandles({ config, client, logger, registry }: WorkerEnv
     gatherMs: config.SLUICE_CLICKHOUSE_GATHER_MS,
     gatherBytes: 4 << 20,
     bufferBytes: 3 << 20,
+  });
+}
+
+/** What a sink of `prices.indicators` reads, whatever it writes to. */
+function indicatorsInput({ config, registry }: WorkerEnvironment) {
+  const decoder = indicatorsDecoder(registry);
+  return {
+    input: INDICATORS,
+    dlq: DLQ,
+    prepare: preparing(decoder),
+    decode: (value: Buffer, timeMs: number): TimedIndicators => ({ body: decoder.decode(value).body, timeMs }),
+    streamTimeMs: ({ timeMs }: TimedIndicators) => timeMs,
+    generation: config.SLUICE_GENERATION,
+    maxRecords: 20_000,
+  };
+}
+
+async function clickHouseIndicators(environment: WorkerEnvironment): Promise<RunnableWorker> {
+  const { config, client, logger } = environment;
+  const name = INDICATORS_CLICKHOUSE_SINK;
+  const sink = indicatorsClickHouseSink({ name, config: clickHouseConfig(config) });
+  return sinkWorker({
+    definition: { name, ...indicatorsInput(environment), sink },
+    client,
+    logger,
+    gatherMs: config.SLUICE_CLICKHOUSE_GATHER_MS,
+    gatherBytes: 4 << 20,
+    bufferBytes: 3 << 20,
+  });
+}
+
+async function redisIndicators(environment: WorkerEnvironment): Promise<RunnableWorker> {
+  const { config, client, logger } = environment;
+  const name = INDICATORS_REDIS_SINK;
+  const sink = latestIndicatorsSink({ name, redis: { url: config.SLUICE_REDIS_URL } });
+  return sinkWorker({
+    definition: { name, ...indicatorsInput(environment), sink },
+    client,
+    logger,
+    gatherMs: config.SLUICE_REDIS_GATHER_MS,
+    gatherBytes: GATHER_BYTES,
   });
 }
 
@@ -135,6 +190,8 @@ async function moversSink({ config, client, logger, registry }: WorkerEnvironmen
 export const PRICES_SINKS: WorkerTable = {
   [MOVERS_SINK]: moversSink,
   [CANDLES_SINK]: clickHouseCandles,
+  [INDICATORS_CLICKHOUSE_SINK]: clickHouseIndicators,
+  [INDICATORS_REDIS_SINK]: redisIndicators,
   [STOCKS_SINK]: clickHouseStocks,
   [LATEST_SINK]: latest,
 };

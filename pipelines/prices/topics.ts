@@ -18,6 +18,8 @@ export const MOVERS = 'prices.movers';
 export const DLQ = 'prices.dlq';
 
 export const CANDLES_SINK = 'prices.sink.clickhouse';
+export const INDICATORS_CLICKHOUSE_SINK = 'prices.sink.clickhouse-indicators';
+export const INDICATORS_REDIS_SINK = 'prices.sink.indicators';
 export const STOCKS_SINK = 'prices.sink.clickhouse-stocks';
 export const LATEST_SINK = 'prices.sink.latest';
 

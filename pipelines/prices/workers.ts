@@ -4,6 +4,7 @@
  *   cdc stock_prices ─[candles]─► candles ─[indicators]─► indicators ─[scanner]─► movers
  *                        └► candles.v1        └► signals.v1 (the public contracts)
  *                        └─(sink.clickhouse, sink.latest)─► ClickHouse, Redis
+ *   indicators ─(sink.clickhouse-indicators, sink.indicators)─► ClickHouse, Redis
  *   movers ─(sink.movers)─► Redis
  *   cdc stocks ─(sink.clickhouse-stocks)─► ClickHouse
  */

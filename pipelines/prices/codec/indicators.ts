@@ -35,6 +35,12 @@ export function indicatorsDecoder(source: SchemaSource): FramedDecoder<Indicator
   return new FramedDecoder({ source, compile: (writer) => compileWholeReader<IndicatorsRecord>(writer, recordSchema) });
 }
 
+/** A record of `prices.indicators` and the stream time at which it became so, ms since the epoch: the time of its record. */
+export interface TimedIndicators {
+  readonly body: IndicatorsRecord['body'];
+  readonly timeMs: number;
+}
+
 /** Decoder of topic `prices.signals.v1`. */
 export function signalsV1Decoder(source: SchemaSource): FramedDecoder<SignalsV1> {
   return new FramedDecoder({ source, compile: (writer) => compileWholeReader<SignalsV1>(writer, v1Schema) });

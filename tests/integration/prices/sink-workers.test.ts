@@ -8,14 +8,31 @@ import { ByteWriter } from '../../../engine/avro/byte-writer.ts';
 import type { RunnableWorker } from '../../../engine/stage-worker.ts';
 import { loadConfig } from '../../../pipelines/config.ts';
 import { encodeCandle, encodeCandleKey } from '../../../pipelines/prices/codec/candle.ts';
+import { encodeIndicators } from '../../../pipelines/prices/codec/indicators.ts';
+import { type IndicatorsReader, indicatorsReader } from '../../../pipelines/prices/indicators-reader.ts';
 import { type LatestPriceReader, latestPriceReader } from '../../../pipelines/prices/latest-reader.ts';
 import { PRICES_SINKS } from '../../../pipelines/prices/sink-workers.ts';
-import { CANDLES, CANDLES_SINK, DLQ, LATEST_SINK } from '../../../pipelines/prices/topics.ts';
+import {
+  CANDLES,
+  CANDLES_SINK,
+  DLQ,
+  INDICATORS,
+  INDICATORS_CLICKHOUSE_SINK,
+  INDICATORS_REDIS_SINK,
+  LATEST_SINK,
+} from '../../../pipelines/prices/topics.ts';
 import { workerEnvironment } from '../../../pipelines/worker-environment.ts';
 import { SUBJECTS, schemaText } from '../../../schemas/subjects.ts';
 import { startClickHouse, type TestClickHouse } from '../../support/clickhouse.ts';
 import { type EngagementDatabase, engagementDatabase } from '../../support/engagement-figures.ts';
 import { brokers, stackEnv } from '../../support/env.ts';
+import {
+  type IndicatorsOutput,
+  indicatorsAsOf,
+  indicatorsGone,
+  indicatorsOf,
+  indicatorsOutput,
+} from '../../support/indicator-records.ts';
 import { type CandleOutput, candle, candleGone, candleKey } from '../../support/price-records.ts';
 import { createTopic } from '../kafka/topics.ts';
 import { startRedis, type TestRedis, until } from '../redis/server.ts';
@@ -27,6 +44,7 @@ let clickHouse: TestClickHouse;
 let database: EngagementDatabase;
 let redis: TestRedis;
 let reader: LatestPriceReader;
+let indicators: IndicatorsReader;
 const workers: RunnableWorker[] = [];
 const runs: Promise<void>[] = [];
 
@@ -34,50 +52,68 @@ beforeAll(async () => {
   [clickHouse, redis] = await Promise.all([startClickHouse(), startRedis(16_550)]);
   database = await engagementDatabase(clickHouse.url, 'sinks');
   reader = latestPriceReader({ url: redis.url });
-  await reader.connect();
+  indicators = indicatorsReader({ url: redis.url });
+  await Promise.all([reader.connect(), indicators.connect()]);
   await createTopic(brokers(), CANDLES);
+  await createTopic(brokers(), INDICATORS);
   await createTopic(brokers(), DLQ);
 }, 120_000);
 afterAll(async () => {
   await Promise.all(workers.map((worker) => worker.stop()));
   await Promise.all(runs);
-  await reader?.close();
+  await Promise.all([reader?.close(), indicators?.close()]);
   await database?.close();
   await Promise.all([clickHouse?.stop(), redis?.stop()]);
 }, 120_000);
 
-it('mirror candles and take off what tombstones name', { timeout: 120_000 }, async () => {
+const writer = new ByteWriter();
+function bytes(work: () => Buffer): Buffer {
+  writer.reset();
+  return Buffer.from(work());
+}
+
+function testConfig() {
   const env = { ...stackEnv(), SLUICE_REDIS_URL: redis.url, SLUICE_CLICKHOUSE_URL: clickHouse.url };
-  const config = loadConfig({ ...env, SLUICE_CLICKHOUSE_DATABASE: 'sinks', SLUICE_PARTITIONS: '1' });
-  const registry = new RegistryClient({ url: config.SLUICE_REGISTRY_URL });
-  const idOf = async ({ name, schema, compatibility }: (typeof SUBJECTS)['candle' | 'candleKey']) =>
-    (await registry.register({ name, text: schemaText(schema), compatibility })).id;
+  return loadConfig({ ...env, SLUICE_CLICKHOUSE_DATABASE: 'sinks', SLUICE_PARTITIONS: '1' });
+}
+
+async function idOf({ name, schema, compatibility }: (typeof SUBJECTS)[keyof typeof SUBJECTS]): Promise<number> {
+  const registry = new RegistryClient({ url: testConfig().SLUICE_REGISTRY_URL });
+  return (await registry.register({ name, text: schemaText(schema), compatibility })).id;
+}
+
+async function append(topic: string, records: readonly { readonly key: Buffer; readonly value: Buffer | null }[]) {
+  const timestampMs = Date.now();
+  await appendRecords(
+    { brokers: brokers(), clientId: 'test' },
+    topic,
+    records.map(({ key, value }) => ({ partition: 0, key, value, headers: [], timestampMs })),
+  );
+  return timestampMs;
+}
+
+async function start(names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const worker = await PRICES_SINKS[name]!(workerEnvironment(name, testConfig(), logger));
+    workers.push(worker);
+    runs.push(worker.run());
+  }
+}
+
+it('mirror candles and take off what tombstones name', { timeout: 120_000 }, async () => {
   const [keyId, valueId] = [await idOf(SUBJECTS.candleKey), await idOf(SUBJECTS.candle)];
-  const writer = new ByteWriter();
-  const bytes = (work: () => Buffer): Buffer => {
-    writer.reset();
-    return Buffer.from(work());
-  };
-  const append = (...outputs: readonly CandleOutput[]) =>
-    appendRecords(
-      { brokers: brokers(), clientId: 'test' },
+  const tell = (...outputs: readonly CandleOutput[]) =>
+    append(
       CANDLES,
       outputs.map((output) => ({
-        partition: 0,
         key: bytes(() => encodeCandleKey(writer, keyId, candleKey(output))),
         value: output.kind === 'tombstone' ? null : bytes(() => encodeCandle(writer, valueId, { body: output.body })),
-        headers: [],
-        timestampMs: Date.now(),
       })),
     );
   const day = (stock: bigint, close: bigint) =>
     candle({ stock_id: stock, interval: '1d', start: TODAY }, close, { source_commit_ts: Date.now() });
-  await append(day(1n, 5_000_000n), day(2n, 6_000_000n));
-  for (const name of [CANDLES_SINK, LATEST_SINK]) {
-    const worker = await PRICES_SINKS[name]!(workerEnvironment(name, config, logger));
-    workers.push(worker);
-    runs.push(worker.run());
-  }
+  await tell(day(1n, 5_000_000n), day(2n, 6_000_000n));
+  await start([CANDLES_SINK, LATEST_SINK]);
   const closes = async () =>
     (
       await selectRows<{ c: string }>(
@@ -87,8 +123,46 @@ it('mirror candles and take off what tombstones name', { timeout: 120_000 }, asy
     ).map(({ c }) => c);
   const shown = async () => (await reader.latest(['S1', 'S2'])).map((one) => one?.price ?? null);
   await until('both show both', async () => String(await closes()) === '5,6' && String(await shown()) === '5,6');
-  await append(day(1n, 5_500_000n), candleGone({ stock_id: 2n, interval: '1d', start: TODAY }));
+  await tell(day(1n, 5_500_000n), candleGone({ stock_id: 2n, interval: '1d', start: TODAY }));
   await until('the correction and the removal are there', async () => String(await closes()) === '5.5');
   await until('in Redis too', async () => (await shown()).join() === '5.5,');
   expect(await shown()).toEqual(['5.5', null]);
+});
+
+it('mirror indicators, with the time of their record and the stamp', { timeout: 120_000 }, async () => {
+  const id = await idOf(SUBJECTS.indicators);
+  const tell = (...outputs: readonly IndicatorsOutput[]) =>
+    append(
+      INDICATORS,
+      outputs.map((output) => ({
+        key: output.key,
+        value:
+          output.kind === 'tombstone' ? null : bytes(() => encodeIndicators(writer, id, { body: output.value.body })),
+      })),
+    );
+  const at = (stock_id: bigint) => ({ stock_id, interval: '1h', start: TODAY }) as const;
+  const hour = (stock: bigint, rsi: number) =>
+    indicatorsOutput(indicatorsOf(at(stock), 5_000_000n, { rsi_14: rsi, signals: ['rsi_oversold'] }), 0);
+  await tell(hour(1n, 20.5), hour(2n, 30));
+  await start([INDICATORS_CLICKHOUSE_SINK, INDICATORS_REDIS_SINK]);
+  const rows = async () =>
+    await selectRows<{ rsi_14: number }>(
+      database.client,
+      'SELECT stock_id, rsi_14, signals, toUnixTimestamp64Milli(as_of) AS ms FROM prices_indicators ORDER BY stock_id',
+    );
+  const inWarehouse = async () => (await rows()).map(({ rsi_14 }) => rsi_14).join();
+  const inRedis = async () =>
+    (await indicators.latest('1h', ['S1', 'S2'])).indicators.map((one) => one?.rsi_14 ?? null).join();
+  await until('both show both', async () => (await inWarehouse()) === '20.5,30' && (await inRedis()) === '20.5,30');
+  const timeMs = await tell(hour(1n, 25), indicatorsGone(at(2n)), indicatorsAsOf(0, TODAY, 77n));
+  await until('the correction and the removal are there', async () => (await inWarehouse()) === '25');
+  await until('in Redis too', async () => (await inRedis()) === '25,');
+  expect(await rows()).toEqual([{ stock_id: '1', rsi_14: 25, signals: ['rsi_oversold'], ms: String(timeMs) }]);
+  const { indicators: found, asOf } = await indicators.latest('1h', ['S1']);
+  expect([found[0]?.asOf, asOf]).toEqual([timeMs, { streamTime: TODAY, sourceLsn: 77n }]);
+  expect(
+    await selectRows(database.client, 'SELECT lsn FROM sluice_freshness WHERE pipeline = {sink:String}', {
+      sink: INDICATORS_CLICKHOUSE_SINK,
+    }),
+  ).toEqual([{ lsn: '77' }]);
 });

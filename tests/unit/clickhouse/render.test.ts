@@ -14,6 +14,7 @@ const FILES = readdirSync(DIRECTORY)
 const LOGS = [
   { tables: /^engagement_/, name: 'engagement_changes', key: 'content_id' },
   { tables: /^prices_stocks_/, name: 'prices_stocks_log', key: 'stock_id' },
+  { tables: /^prices_indicators_/, name: 'prices_indicators_log', key: 'stock_id' },
   { tables: /^prices_/, name: 'prices_candles_log', key: 'stock_id' },
 ] as const;
 
