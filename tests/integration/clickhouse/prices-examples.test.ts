@@ -4,13 +4,16 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Sink, SinkRecord } from '../../../engine/sink.ts';
 import { candlesClickHouseSink } from '../../../pipelines/prices/clickhouse-candles.ts';
+import { indicatorsClickHouseSink } from '../../../pipelines/prices/clickhouse-indicators.ts';
 import { type StockChange, stocksClickHouseSink } from '../../../pipelines/prices/clickhouse-stocks.ts';
 import { bytesOf } from '../../../pipelines/prices/codec/decimal.ts';
 import type { StockRow } from '../../../pipelines/prices/codec/stock.ts';
 import type { Candle } from '../../../schemas/prices/candle.ts';
 import { startClickHouse, type TestClickHouse } from '../../support/clickhouse.ts';
 import { CLICKHOUSE_SQL, type EngagementDatabase, engagementDatabase } from '../../support/engagement-figures.ts';
+import { indicatorsSinkRecord } from '../../support/indicator-records.ts';
 import { type CandleOutput, candle, candleGone, candleSinkRecord, keyOf } from '../../support/price-records.ts';
+import { type Answer, INDICATOR_ANSWERS, INDICATOR_OUTPUTS } from './prices-examples-indicators.ts';
 
 const EXAMPLES = join(CLICKHOUSE_SQL, 'examples', 'prices');
 
@@ -83,11 +86,6 @@ const CANDLES: readonly CandleOutput[] = [
   candleGone({ stock_id: 1n, interval: '5m', start: Date.parse('2026-02-02T14:30Z') }),
   made(AAA, '15m', '2026-02-02T14:30Z', [10, 10, 10, 10, 1]),
 ];
-
-interface Answer {
-  readonly params?: Readonly<Record<string, string | number>>;
-  readonly rows: readonly (readonly unknown[])[];
-}
 
 const PERIOD = { from: '2026-02-02', to: '2026-02-05' };
 const COMMITTED = '2026-02-02 02:40:00.000';
@@ -167,6 +165,7 @@ const ANSWERS: Readonly<Record<string, Answer>> = {
       ['BBB', 'LSE', '2026-02-04 14:02:00.000', 58],
     ],
   },
+  ...INDICATOR_ANSWERS,
 };
 
 let server: TestClickHouse;
@@ -188,6 +187,8 @@ beforeAll(async () => {
   await written(stocksClickHouseSink({ name: 'examples.stocks', config }), 'cdc.public.stocks', stocks);
   const candles = CANDLES.map((output, index) => candleSinkRecord(output, BigInt(index)));
   await written(candlesClickHouseSink({ name: 'examples.sink', config, keyOf }), 'prices.candles', candles);
+  const indicators = INDICATOR_OUTPUTS.map((output, index) => indicatorsSinkRecord(output, BigInt(index)));
+  await written(indicatorsClickHouseSink({ name: 'examples.indicators', config }), 'prices.indicators', indicators);
 }, 60_000);
 afterAll(async () => {
   await database?.close();
