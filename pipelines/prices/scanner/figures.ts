@@ -13,6 +13,8 @@ export function isPeriod(interval: string): interval is Period {
 
 /** Sorted, as a mover names them. */
 export const BOARDS = [
+  'at_resistance',
+  'at_support',
   'gainers',
   'high_20d',
   'high_52w',
@@ -68,7 +70,29 @@ export const scoreOf: Readonly<Record<BoardName, (candle: WatchedCandle) => numb
   high_52w: ({ high_e6, high_52w_e6: level }) => broken(level, high_e6, 1n),
   low_20d: ({ low_e6, low_20d_e6: level }) => broken(level, low_e6, -1n),
   low_52w: ({ low_e6, low_52w_e6: level }) => broken(level, low_e6, -1n),
+  at_resistance: (candle) => {
+    const { resistance_1_e6, resistance_2_e6 } = pivotsOf(candle);
+    return near([resistance_1_e6, resistance_2_e6], candle.close_e6);
+  },
+  at_support: (candle) => {
+    const { support_1_e6, support_2_e6 } = pivotsOf(candle);
+    return near([support_1_e6, support_2_e6], candle.close_e6);
+  },
 };
+
+/** So many basis points of the price from a level, and nobody says any more that the price is there. */
+const NEAR_BP = 100n;
+
+/** What is left of `NEAR_BP` at the nearest of the levels: the nearer the higher. */
+function near(levels: readonly (bigint | null)[], price: bigint): number {
+  const distances = levels.flatMap((level) => {
+    if (level === null) return [];
+    const distance = basisPoints(price, level);
+    return distance < 0n ? -distance : distance;
+  });
+  const [nearest = NEAR_BP] = distances.sort((a, b) => (a < b ? -1 : 1));
+  return above(NEAR_BP - nearest);
+}
 
 function above(value: bigint | null): number {
   return value !== null && value > 0n ? Number(value) : NOT_RANKED;

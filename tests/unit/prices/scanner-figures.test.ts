@@ -43,6 +43,16 @@ describe('the figures of a mover', () => {
     expect(scores({ volume: 7n, volume_ratio: 1.99 })).toEqual({ most_active: 7 });
     expect(scores({ volume_ratio: 2 })).toEqual({ unusual_volume: 2 });
     expect(scores({ high_20d_e6: 110n, low_20d_e6: 90n })).toEqual({});
+    // Support 90 and 75, resistance 120 and 135; the change of the close is beside the point.
+    const before = { previous_high_e6: 120_000n, previous_low_e6: 90_000n, previous_close_e6: 105_000n };
+    const at = (close_e6: bigint) => {
+      const { gainers: _gainers, losers: _losers, ...rest } = scores({ ...before, close_e6 });
+      return rest;
+    };
+    expect([at(120_000n), at(90_000n)]).toEqual([{ at_resistance: 100 }, { at_support: 100 }]);
+    expect([at(119_000n), at(121_000n)]).toEqual([{ at_resistance: 16 }, { at_resistance: 17 }]);
+    expect([at(118_817n), at(118_818n)]).toEqual([{}, { at_resistance: 1 }]);
+    expect([at(75_300n), at(135_700n), at(105_000n)]).toEqual([{ at_support: 60 }, { at_resistance: 48 }, {}]);
     expect(scores({ high_20d_e6: 100n, high_52w_e6: 109n })).toEqual({ high_20d: 1_000, high_52w: 92 });
     expect(scores({ low_20d_e6: 100n, low_52w_e6: 91n })).toEqual({ low_20d: 1_000, low_52w: 110 });
   });

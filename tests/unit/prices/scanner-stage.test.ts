@@ -168,6 +168,18 @@ function wanted(source: Source, limit: number): Map<string, string[]> {
       high_20d: one.high_20d_e6 !== null && one.high_e6 > one.high_20d_e6 && over(one.high_e6, one.high_20d_e6),
       low_52w: one.low_52w_e6 !== null && one.low_e6 < one.low_52w_e6 && -over(one.low_e6, one.low_52w_e6),
     };
+    const [high, low, close] = [one.previous_high_e6, one.previous_low_e6, one.previous_close_e6].map(Number);
+    const pivot = (high! + low! + close!) / 3;
+    const at = (...prices: readonly number[]) => {
+      const [nearest] = prices
+        .map((price) =>
+          Math.abs(Math.floor((20_000 * (Math.round(price) - Number(one.close_e6))) / Number(one.close_e6) / 2 + 0.5)),
+        )
+        .sort((a, b) => a - b);
+      return nearest! < 100 && 100 - nearest!;
+    };
+    scores.at_resistance = at(2 * pivot - low!, pivot + high! - low!);
+    scores.at_support = at(2 * pivot - high!, pivot - high! + low!);
     const universes = [
       'all',
       `exchange:${value.exchange}`,
