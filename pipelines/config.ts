@@ -8,15 +8,16 @@ import { GRAINS, type PricesRetention } from './prices/retention.ts';
 const int = (fallback: number, min = 0) => z.coerce.number().int().min(min).default(fallback);
 
 /** Parts between commas. */
-const list = z
-  .string()
-  .default('')
-  .transform((text) =>
-    text
-      .split(',')
-      .map((part) => part.trim())
-      .filter((part) => part !== ''),
-  );
+const list = (fallback = '') =>
+  z
+    .string()
+    .default(fallback)
+    .transform((text) =>
+      text
+        .split(',')
+        .map((part) => part.trim())
+        .filter((part) => part !== ''),
+    );
 
 /** `grain=days,…` */
 function retention(text: string, context: z.RefinementCtx): PricesRetention {
@@ -80,6 +81,9 @@ const schema = z.object({
     .default('')
     .transform(ttlDays)
     .describe('days kept by table, e.g. engagement_changes=400,engagement_hourly_store=90; what is not named is kept'),
+  SLUICE_PRICES_SECTORS: list('Consumer,Energy,Finance,Health,Industry,Technology').describe(
+    'whose boards of movers are in Redis; those of another are in the topic only',
+  ),
   SLUICE_PRICES_RETENTION_DAYS: z
     .string()
     .default('')
@@ -122,7 +126,7 @@ const schema = z.object({
   SLUICE_PRICES_GATEWAY_PORT: int(19_300).describe('0 lets the system choose'),
   SLUICE_PRICES_GATEWAY_AUTH: z.enum(['token', 'none']).default('token').describe('none: on loopback only'),
   SLUICE_PRICES_GATEWAY_TOKENS_FILE: z.string().optional().describe('a line for each token: npm run gateway -- token'),
-  SLUICE_PRICES_GATEWAY_ORIGINS: list.describe('pages that may connect, e.g. https://charts.example.com'),
+  SLUICE_PRICES_GATEWAY_ORIGINS: list().describe('pages that may connect, e.g. https://charts.example.com'),
   SLUICE_PRICES_GATEWAY_TLS_CERT: z.string().optional().describe('path of a PEM file; with the key turns TLS on'),
   SLUICE_PRICES_GATEWAY_TLS_KEY: z.string().optional(),
   SLUICE_PRICES_GATEWAY_MAX_CONNECTIONS: int(2_000, 1),

@@ -1,6 +1,7 @@
 /** The boards of movers in Redis: which there are, and what a record of `prices.movers` means for them. */
 import { asOfKey } from '../../connectors/redis/keys.ts';
 import type { BoardOperation, LeaderboardSpec, MapRecord } from '../../connectors/redis/operations.ts';
+import type { SinkRecord } from '../../engine/sink.ts';
 import type { Mover, MoversRecord } from '../../schemas/prices/movers.ts';
 import { decimalText } from './codec/decimal-text.ts';
 import { parseMoverKey } from './codec/movers.ts';
@@ -9,17 +10,6 @@ import { PIVOT_FIELDS, pivotFields } from './redis-fields.ts';
 import { BOARDS, PERIODS, type Period, scoreOf } from './scanner/figures.ts';
 
 export const MOVERS_SINK = 'prices.sink.movers';
-
-/** The sectors with boards in Redis. One that is not here has boards in the topic only. */
-export const SECTORS = ['Consumer', 'Energy', 'Finance', 'Health', 'Industry', 'Technology'] as const;
-
-/** What has boards in Redis. */
-export const UNIVERSES: readonly string[] = [
-  'all',
-  ...EXCHANGES.map((exchange) => `exchange:${exchange}`),
-  ...SECTORS.map((sector) => `sector:${sector}`),
-];
-const KNOWN: ReadonlySet<string> = new Set(UNIVERSES);
 
 /** Kept without writes: long enough for an outage over a weekend, and never shorter than the period. */
 const TTL_SECONDS: Readonly<Record<Period, number>> = { '1d': 4 * 86_400, '1w': 10 * 86_400 };
@@ -44,23 +34,38 @@ export function moversLeaderboard(period: string, universe: string): string {
   return `prices:${period}:${universe}`;
 }
 
-export const MOVERS_LEADERBOARDS: readonly LeaderboardSpec[] = PERIODS.flatMap((period) =>
-  UNIVERSES.map((universe) => ({
-    name: moversLeaderboard(period, universe),
-    boards: BOARDS,
-    fields: FIELDS,
-    ttlSeconds: TTL_SECONDS[period],
-  })),
-);
+export interface MoversBoards {
+  readonly leaderboards: readonly LeaderboardSpec[];
+  /** What a record of `prices.movers` means: nothing for the scanner's own state, a stamp for all leaderboards at once. */
+  readonly map: MapRecord<MoversRecord>;
+}
+
+/** The boards in Redis: of all stocks, of each exchange, and of these sectors. Another sector has boards in the topic only. */
+export function moversBoards(sectors: readonly string[]): MoversBoards {
+  const universes = ['all', ...EXCHANGES.map((name) => `exchange:${name}`), ...sectors.map((name) => `sector:${name}`)];
+  const known: ReadonlySet<string> = new Set(universes);
+  const leaderboards = PERIODS.flatMap((period) =>
+    universes.map((universe) => ({
+      name: moversLeaderboard(period, universe),
+      boards: BOARDS,
+      fields: FIELDS,
+      ttlSeconds: TTL_SECONDS[period],
+    })),
+  );
+  return { leaderboards, map: (record) => operationsOf(record, known, leaderboards) };
+}
 
 /** Where the sink's stamps are; a stamp is of all leaderboards, so one tells. */
 export const MOVERS_STAMPS: readonly string[] = PERIODS.map((period) => asOfKey(moversLeaderboard(period, 'all')));
 
-/** What a record of `prices.movers` means: nothing for the scanner's own state, a stamp for all leaderboards at once. */
-export const mapMoversRecord: MapRecord<MoversRecord> = (record): readonly BoardOperation[] => {
+function operationsOf(
+  record: SinkRecord<MoversRecord>,
+  known: ReadonlySet<string>,
+  leaderboards: readonly LeaderboardSpec[],
+): readonly BoardOperation[] {
   if (record.kind === 'tombstone') {
     const at = parseMoverKey(Buffer.from(record.key).toString());
-    if (at === null || !KNOWN.has(at.universe)) return [];
+    if (at === null || !known.has(at.universe)) return [];
     return [{ kind: 'remove', leaderboard: moversLeaderboard(at.period, at.universe), member: at.symbol }];
   }
   const { body } = record.value;
@@ -68,15 +73,15 @@ export const mapMoversRecord: MapRecord<MoversRecord> = (record): readonly Board
     case 'StockWatch':
       return [];
     case 'Mover':
-      return KNOWN.has(body.universe) ? [entryOf(body)] : [];
+      return known.has(body.universe) ? [entryOf(body)] : [];
     case 'MoversAsOf': {
       const fields = { stream_time: body.stream_time, source_lsn: body.source_lsn };
-      return MOVERS_LEADERBOARDS.map(({ name }) => ({ kind: 'stamp', leaderboard: name, fields }));
+      return leaderboards.map(({ name }) => ({ kind: 'stamp', leaderboard: name, fields }));
     }
     default:
       throw body satisfies never;
   }
-};
+}
 
 function entryOf(mover: Mover): BoardOperation {
   const { candle, boards } = mover;

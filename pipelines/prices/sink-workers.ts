@@ -19,7 +19,7 @@ import { moversDecoder } from './codec/movers.ts';
 import { stockRowDecoder } from './codec/stock.ts';
 import { latestIndicatorsSink } from './redis-indicators.ts';
 import { latestPriceSink } from './redis-latest.ts';
-import { MOVERS_LEADERBOARDS, MOVERS_SINK, mapMoversRecord } from './redis-movers.ts';
+import { MOVERS_SINK, moversBoards } from './redis-movers.ts';
 import {
   CANDLES,
   CANDLES_SINK,
@@ -170,8 +170,7 @@ async function moversSink({ config, client, logger, registry }: WorkerEnvironmen
       sink: redisSink<MoversRecord>({
         name,
         redis: { url: config.SLUICE_REDIS_URL },
-        leaderboards: MOVERS_LEADERBOARDS,
-        map: mapMoversRecord,
+        ...moversBoards(config.SLUICE_PRICES_SECTORS),
         partitions: config.SLUICE_PARTITIONS,
       }),
       prepare: preparing(decoder),

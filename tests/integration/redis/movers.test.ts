@@ -2,9 +2,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { redisSink } from '../../../connectors/redis/sink.ts';
 import type { SinkRecord } from '../../../engine/sink.ts';
+import { NOT_RANKED } from '../../../pipelines/board.ts';
 import { moverKey, moversAsOfKey, watchKey } from '../../../pipelines/prices/codec/movers.ts';
 import { moversReader } from '../../../pipelines/prices/movers-reader.ts';
-import { MOVERS_LEADERBOARDS, mapMoversRecord } from '../../../pipelines/prices/redis-movers.ts';
+import { moversBoards } from '../../../pipelines/prices/redis-movers.ts';
+import { BOARDS, PERIODS, scoreOf } from '../../../pipelines/prices/scanner/figures.ts';
 import type { Mover, MoversRecord, WatchedCandle } from '../../../schemas/prices/movers.ts';
 import { startRedis, type TestRedis } from './server.ts';
 
@@ -48,7 +50,7 @@ describe('movers in Redis', () => {
   });
 
   it('are read as they were published, and leave with their tombstone', async () => {
-    const options = { leaderboards: MOVERS_LEADERBOARDS, map: mapMoversRecord, partitions: 1 };
+    const options = { ...moversBoards(['Energy']), partitions: 1 };
     const sink = redisSink<MoversRecord>({ name: 'movers', redis: { url: server.url }, ...options });
     const reader = moversReader({ url: server.url });
     await sink.connect();
@@ -102,5 +104,63 @@ describe('movers in Redis', () => {
     expect((await reader.top(active, 10)).places.map(({ symbol }) => symbol)).toEqual(['A']);
     await sink.close();
     await reader.close();
+  });
+
+  it('have every board, by day and week, of all stocks, each exchange and sector', async () => {
+    await server.admin.flushall();
+    const sink = redisSink<MoversRecord>({
+      name: 'movers',
+      redis: { url: server.url },
+      ...moversBoards(['Energy']),
+      partitions: 1,
+    });
+    const reader = moversReader({ url: server.url });
+    await Promise.all([sink.connect(), reader.connect()]);
+    const levels = {
+      high_20d_e6: 10_000_000n,
+      low_20d_e6: 9_500_000n,
+      high_52w_e6: 10_900_000n,
+      low_52w_e6: 9_100_000n,
+    };
+    // Pivots 10, resistance 10.5 and 11.5, support 9 and 8.
+    const before = { previous_high_e6: 11_000_000n, previous_low_e6: 9_500_000n, previous_close_e6: 9_500_000n };
+    const risen: WatchedCandle = { ...candle, ...levels, ...before, close_e6: 10_450_000n };
+    const fallen: WatchedCandle = {
+      ...candle,
+      ...levels,
+      ...before,
+      close_e6: 8_990_000n,
+      low_e6: 8_900_000n,
+      volume: 5n,
+    };
+    const boardsOf = (one: WatchedCandle) => BOARDS.filter((board) => scoreOf[board](one) !== NOT_RANKED);
+    const places = { RISE: risen, FALL: fallen };
+    expect(new Set(Object.values(places).flatMap(boardsOf))).toEqual(new Set(BOARDS));
+    const universes = ['all', 'exchange:NYSE', 'sector:Energy'];
+    const movers = PERIODS.flatMap((period) =>
+      universes.flatMap((universe) =>
+        Object.entries(places).map(([symbol, one]) =>
+          mover(symbol, { period, universe, candle: one, sector: 'Energy', boards: boardsOf(one) }),
+        ),
+      ),
+    );
+    const records = [...movers.map((one, index) => moved(index, one)), stamped(movers.length)];
+    const at = { topic: 'prices.movers', partition: 0, generation: 1 };
+    expect(await sink.position(at)).toEqual({ kind: 'rebuild' });
+    await sink.rebuild!({ ...at, from: 0n, to: BigInt(records.length), records });
+    for (const period of PERIODS) {
+      for (const universe of universes) {
+        for (const board of BOARDS) {
+          const { places: found } = await reader.top({ period, universe, board }, 100);
+          const wanted = Object.entries(places)
+            .map(([symbol, one]) => [symbol, scoreOf[board](one)] as const)
+            .filter(([, score]) => score !== NOT_RANKED)
+            .sort(([, a], [, b]) => b - a);
+          const shown = found.map(({ symbol, score }) => [symbol, score]);
+          expect(shown, `${period} ${universe} ${board}`).toEqual(wanted);
+        }
+      }
+    }
+    await Promise.all([sink.close(), reader.close()]);
   });
 });
