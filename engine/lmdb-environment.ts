@@ -30,6 +30,8 @@ export type Remove = (key: Uint8Array) => void;
 export interface Environment {
   /** The entries, for reading. Keys and values are bytes, in byte order of the key. */
   readonly db: Database<Buffer, Buffer>;
+  /** How many entries there are. */
+  size(): number;
   /** The positions of the last `write`; empty for a new or wiped store. */
   positions(): Readonly<Record<string, string>>;
   /**
@@ -87,6 +89,10 @@ class LmdbEnvironment implements Environment {
     this.#meta = meta;
     this.db = db;
     this.#identity = identity;
+  }
+
+  size(): number {
+    return (this.db.getStats() as { readonly entryCount: number }).entryCount;
   }
 
   positions(): Readonly<Record<string, string>> {

@@ -117,6 +117,12 @@ export class ViewStore {
     return entries;
   }
 
+  /** How many committed entries there are. */
+  get size(): number {
+    this.#flush();
+    return this.#environment.size();
+  }
+
   /** Whether the running batch has put anything. */
   get dirty(): boolean {
     return this.#overlay.size > 0;

@@ -6,6 +6,7 @@ import { type Config, clickHouseConfig, kafkaOptions, loadConfig } from '../pipe
 import { liveRules } from '../pipelines/engagement/leaderboard-deployment.ts';
 import { type BoardWindow, WINDOW_NAMES } from '../pipelines/engagement/reconcile/boards.ts';
 import { reconcile } from '../pipelines/engagement/reconcile/reconcile.ts';
+import { judgedEnrichment } from '../pipelines/engagement/rollout.ts';
 import { reportLines } from '../pipelines/operations/reconcile/print.ts';
 import { EXIT_STATUS, type ReconcileReport } from '../pipelines/operations/reconcile/report.ts';
 import { reconcilePrices } from '../pipelines/prices/reconcile/reconcile.ts';
@@ -39,6 +40,7 @@ function comparing(config: Config, options: Options) {
       log,
       externalLog,
       rules: async () => await liveRules(log),
+      enrichment: judgedEnrichment(log),
       schemas: new RegistryClient({ url: config.SLUICE_REGISTRY_URL }),
       windows: options.window === undefined ? undefined : [options.window],
       since: options.since ?? null,

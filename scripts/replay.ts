@@ -1,6 +1,7 @@
 /** `npm run replay`: rebuilds one sink or one stage beside what is read, and puts it in its place. docs/replay.md says how. */
 import { Option } from 'commander';
 import { replayClickHouse } from './replay/clickhouse.ts';
+import { replayEnrichment } from './replay/enrichment.ts';
 import { replayExternal } from './replay/external.ts';
 import { replayLeaderboard } from './replay/leaderboard.ts';
 import type { ReplayOptions } from './replay/options.ts';
@@ -9,10 +10,21 @@ import { badArgument, countOf, timeOf } from './support/arguments.ts';
 import { operationFlags, operatorProgram } from './support/operation.ts';
 import { runScript } from './support/run.ts';
 
+const LEADERBOARD_ONLY = ['variant', 'prepare', 'retire', 'limit', 'minSamples'] as const;
+const ENRICH_ONLY = ['maxPct'] as const;
+
+/** In basis points; null for none. */
+function maxPctOf(text: string): number | null {
+  if (text === 'none') return null;
+  const percent = countOf('max-pct')(text);
+  if (percent === 0) throw badArgument('--max-pct must be at least 1, or none');
+  return percent * 100;
+}
+
 const program = operatorProgram('replay', 'Rebuilds what one sink or stage shows from Kafka, while everything runs.');
 operationFlags(program, { changes: true })
   .addOption(new Option('--sink <name>', 'which sink').choices(['clickhouse', 'redis', 'external']))
-  .addOption(new Option('--stage <name>', 'which stage, by a variant beside it').choices(['leaderboard']))
+  .addOption(new Option('--stage <name>', 'which stage').choices(['leaderboard', 'enrich']))
   .option(
     '--from <time>',
     'only what happened from this time on (ClickHouse: from the beginning of its month)',
@@ -20,12 +32,13 @@ operationFlags(program, { changes: true })
   )
   .option('--to <time>', 'only what happened before this time (ClickHouse: to the end of its month)', timeOf('to'))
   .option('--compare', 'show what a swap would change, and leave everything as it is (ClickHouse, stage)')
-  .option('--variant <name>', 'of a stage: a letter, then letters and digits')
-  .option('--prepare', 'of a stage: make the topics of the variant; then start its workers')
+  .option('--variant <name>', 'of leaderboard: a letter, then letters and digits')
+  .option('--prepare', 'of leaderboard: make the topics of the variant; then start its workers')
   .option('--limit <n>', 'with --prepare: places of a board', countOf('limit'))
   .option('--min-samples <n>', 'with --prepare: percent samples that the average needs', countOf('min-samples'))
-  .option('--swap', 'of a stage: show the variant')
-  .option('--retire', 'of a stage: delete the topics of a variant that is not shown')
+  .option('--max-pct <percent>', 'of enrich: the most percent that an event counts for, or none', maxPctOf)
+  .option('--swap', 'of a stage: show the variant; of enrich: make all rows anew')
+  .option('--retire', 'of leaderboard: delete the topics of a variant that is not shown')
   .option('--deadline <seconds>', 'how long to wait for workers', countOf('deadline'), 300)
   .addHelpText(
     'after',
@@ -39,14 +52,16 @@ Examples:
   SLUICE_LEADERBOARD_VARIANT=b npm run worker -- engagement.leaderboard
   npm run replay -- --stage leaderboard --variant b --compare
   npm run replay -- --stage leaderboard --variant b --swap
-  npm run replay -- --stage leaderboard --variant a --retire`,
+  npm run replay -- --stage leaderboard --variant a --retire
+  npm run replay -- --stage enrich --max-pct 100 --compare
+  npm run replay -- --stage enrich --max-pct 100 --swap`,
   )
   .action(async (options: ReplayOptions) => {
     check(options);
     const { sink } = options;
     switch (sink) {
       case undefined:
-        return await replayLeaderboard(options);
+        return options.stage === 'enrich' ? await replayEnrichment(options) : await replayLeaderboard(options);
       case 'clickhouse':
         return await replayClickHouse(options);
       case 'redis':
@@ -69,9 +84,9 @@ function check({ sink, stage, from, to, compare, ...options }: ReplayOptions): v
   if (sink !== 'clickhouse') unused(to !== undefined, '--to', what);
   if (sink === 'redis' || sink === 'external') unused(compare === true, '--compare', what);
   if (sink === 'redis' || stage !== undefined) unused(from !== undefined, '--from', what);
-  if (sink === undefined) return;
-  for (const name of ['variant', 'prepare', 'swap', 'retire', 'limit', 'minSamples'] as const) {
-    unused(options[name] !== undefined, `--${name === 'minSamples' ? 'min-samples' : name}`, what);
+  const foreign = { leaderboard: ENRICH_ONLY, enrich: LEADERBOARD_ONLY };
+  for (const name of stage === undefined ? [...LEADERBOARD_ONLY, ...ENRICH_ONLY, 'swap' as const] : foreign[stage]) {
+    unused(options[name] !== undefined, `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, what);
   }
 }
 

@@ -2,39 +2,33 @@
  * engagement.enrich: a captured row becomes a signed change and the row's present state.
  *
  * Invariants:
- *  - The row store is the sum of what was emitted: for each row, Σ after − Σ before = what the store holds. A re-delivered row
- *    that says what the store holds already emits nothing.
+ *  - The row store is the sum of what was emitted (enrich/rows.ts). A re-delivered row that says what the store holds already emits
+ *    nothing.
  *  - An event is enriched with its content as of its LSN and then, if the content has moved on, corrected at once, version by
  *    version (content-path.ts): so every row behind the walk's cursor, and every row written since, has the newest one.
  *  - A mark is emitted only when the corrections of all contents committed before it are.
  *  - What a command wrote (operations/operator-record.ts) never undoes a later change of its row.
+ *  - Rows of another edition of the logic are made anew by a pass over the whole store (enrich/revision-walk.ts).
  */
-import { ByteWriter } from '../../engine/avro/byte-writer.ts';
+import type { ByteWriter } from '../../engine/avro/byte-writer.ts';
 import type { FramedDecoder } from '../../engine/avro/framed-decoder.ts';
-import { frame } from '../../engine/avro/framing.ts';
 import { SluiceError } from '../../engine/errors.ts';
 import type { LogRecord } from '../../engine/log.ts';
 import type { ClockReading } from '../../engine/source-clock.ts';
 import type { Emit, StageProcessor, ViewStage } from '../../engine/stage.ts';
 import type { VersionedRows } from '../../engine/versioned-table.ts';
 import type { ViewStore } from '../../engine/view-store.ts';
-import type { ChangeKind } from '../../schemas/engagement/change.ts';
 import { isSuperseded, type OperatorGuard } from '../operations/operator-guard.ts';
 import { operatorRecord } from '../operations/operator-record.ts';
 import type { EngagementChange, RawEvent } from './codec/cdc.ts';
-import { type ChangeParts, encodeChange } from './codec/change.ts';
-import {
-  correctableEvent,
-  durationOf,
-  encodeContentPart,
-  encodeCorrectedEvent,
-  encodeEvent,
-  sameContribution,
-} from './codec/event.ts';
+import { correctableEvent, encodeContentPart } from './codec/event.ts';
 import { encodeKey, encodeRowKey } from './codec/key.ts';
-import { type ContentVersion, type ContentVersions, nextVersion, versionOf } from './content-path.ts';
-import { formatProgress, parseProgress, type WalkCursor } from './correction-cursor.ts';
-import { engagementPctBp, validateEvent } from './semantics.ts';
+import { type ContentVersion, versionOf } from './content-path.ts';
+import { formatProgress, type MarkAt, parseProgress, type WalkCursor } from './enrich/progress.ts';
+import { RevisionWalk } from './enrich/revision-walk.ts';
+import { EnrichedRows, type RowsOptions, type SourceAt } from './enrich/rows.ts';
+import { type Edition, ENRICHMENT } from './enrichment-deployment.ts';
+import { validateEvent } from './semantics.ts';
 import { CDC_EVENTS, CHANGES, DLQ, EVENTS_V1 } from './topics.ts';
 
 /** Makes a version; equal `part`s are the same content. */
@@ -45,23 +39,13 @@ export function contentVersion(
   return { part: encodeContentPart(fields), lengthSeconds: fields.lengthSeconds, ...source };
 }
 
-export interface SchemaIds {
-  readonly key: number;
-  readonly event: number;
-  readonly change: number;
-}
-
-export interface EnrichOptions {
-  readonly contents: VersionedRows<ContentVersion>;
+export interface EnrichOptions extends RowsOptions {
   readonly decoder: Pick<FramedDecoder<EngagementChange>, 'decode'>;
-  /** Rows of the store as bodies of the present schema, whatever version wrote them. */
-  readonly bodies: Pick<FramedDecoder<Buffer>, 'decode'>;
-  readonly ids: SchemaIds;
   /** Prepared with every batch. */
   readonly operators: Pick<OperatorGuard, 'verdict'>;
-  /** `correct`: a content that changes corrects its events. `keep`: they stay as they were enriched. */
-  readonly policy: 'correct' | 'keep';
-  /** Rows corrected in one piece, between batches of live events. */
+  /** What `rules` and this code are together. */
+  readonly edition: Edition;
+  /** Rows of the store looked at in one piece of a walk, between batches of live events. */
   readonly walkRows?: number;
 }
 
@@ -71,7 +55,7 @@ const WALK_CONTENTS = 200;
 export function enrichStage(options: EnrichOptions): ViewStage {
   return {
     kind: 'view',
-    name: 'engagement.enrich',
+    name: ENRICHMENT,
     input: CDC_EVENTS,
     outputs: [CHANGES, EVENTS_V1],
     view: EVENTS_V1,
@@ -80,25 +64,18 @@ export function enrichStage(options: EnrichOptions): ViewStage {
   };
 }
 
-interface Source {
-  readonly lsn: bigint;
-  readonly xid: bigint;
-  readonly commitTsMs: number;
-}
-
 class Enrich implements StageProcessor {
   readonly #options: EnrichOptions;
   readonly #partition: number;
   readonly #store: ViewStore;
-  readonly #emit: Emit;
-  readonly #writer = new ByteWriter();
+  readonly #rows: EnrichedRows;
+  readonly #revision: RevisionWalk;
   #cursor: WalkCursor;
   #streamTimeMs = 0;
-  #timestampMs = 0;
   /** Marks that wait for corrections: the oldest and the newest. */
   readonly #held: { readonly reading: ClockReading; readonly until: bigint }[] = [];
-  /** Position of the newest mark. */
-  #marked: bigint;
+  /** The newest mark. */
+  #marked: MarkAt;
 
   constructor(
     options: EnrichOptions,
@@ -112,10 +89,11 @@ class Enrich implements StageProcessor {
     this.#options = options;
     this.#partition = task.partition;
     this.#store = task.store;
-    this.#emit = task.emit;
+    this.#rows = new EnrichedRows(options, task.store, task.emit);
     const progress = parseProgress(task.metadata);
     this.#cursor = progress?.cursor ?? firstCursor(options.contents, task.store);
-    this.#marked = progress?.mark ?? 0n;
+    this.#marked = progress?.mark ?? { lsn: 0n, timeMs: 0 };
+    this.#revision = new RevisionWalk(task.store, options.edition, progress?.revision ?? null);
   }
 
   streamTimeMs(): number {
@@ -123,7 +101,7 @@ class Enrich implements StageProcessor {
   }
 
   metadata(): string {
-    return formatProgress({ cursor: this.#cursor, mark: this.#marked });
+    return formatProgress({ cursor: this.#cursor, mark: this.#marked, revision: this.#revision.progress });
   }
 
   process(record: LogRecord): void {
@@ -132,8 +110,7 @@ class Enrich implements StageProcessor {
     if (operator !== null && isSuperseded(this.#options.operators, this.#partition, record, operator)) return;
     const change = this.#options.decoder.decode(record.value);
     const force = operator?.force === true;
-    this.#writer.reset();
-    this.#timestampMs = record.timestampMs;
+    this.#rows.begin(record.timestampMs);
     if (change.op === 'd') this.#remove(change, force);
     else this.#upsert(change, force);
     if (change.commitTsMs > this.#streamTimeMs) this.#streamTimeMs = change.commitTsMs;
@@ -141,7 +118,7 @@ class Enrich implements StageProcessor {
 
   clock(reading: ClockReading): void {
     // A clock that has just been started tells readings that a predecessor has told already.
-    const newest = this.#held.at(-1)?.reading.position ?? this.#marked;
+    const newest = this.#held.at(-1)?.reading.position ?? this.#marked.lsn;
     if (reading.position <= newest) return;
     if (this.#held.length > 1) this.#held.pop();
     this.#held.push({ reading, until: this.#options.contents.changesEnd });
@@ -152,18 +129,21 @@ class Enrich implements StageProcessor {
       const { reading, until } = this.#held[0]!;
       if (this.#options.policy === 'correct' && this.#cursor.offset < until) return;
       this.#held.shift();
-      this.#writer.reset();
-      this.#timestampMs = reading.timeMs;
+      this.#rows.begin(reading.timeMs);
       const source = { lsn: reading.position, xid: 0n, commitTsMs: reading.timeMs };
-      this.#emitChange('mark', null, { ...source, before: null, after: null });
-      this.#marked = reading.position;
+      this.#rows.tell('mark', null, { ...source, before: null, after: null });
+      this.#marked = { lsn: reading.position, timeMs: reading.timeMs };
       if (reading.timeMs > this.#streamTimeMs) this.#streamTimeMs = reading.timeMs;
     }
   }
 
-  /** Corrects the next rows of the next contents that changed. */
+  /** Corrects the next rows of the next contents that changed, and makes the next rows of older logic anew. */
   background(): boolean {
-    if (this.#options.policy === 'keep') return false;
+    const corrected = this.#options.policy === 'correct' && this.#correctNext();
+    return this.#reviseNext() || corrected;
+  }
+
+  #correctNext(): boolean {
     const { walkRows = WALK_ROWS } = this.#options;
     let rows = 0;
     let walked = 0;
@@ -176,6 +156,17 @@ class Enrich implements StageProcessor {
     return walked > 0;
   }
 
+  /** These changes stand at the newest mark: readers of the log count on it that times in it are about the time of the log. */
+  #reviseNext(): boolean {
+    const { walkRows = WALK_ROWS } = this.#options;
+    const mark = this.#marked;
+    if (mark.timeMs === 0) return false;
+    return this.#revision.piece(walkRows, (key) => {
+      this.#rows.begin(mark.timeMs);
+      this.#rows.revise(key, mark);
+    });
+  }
+
   /** Up to `limit` rows of one content; null when there is none left to correct. */
   #walk(limit: number): number | null {
     const { contents, ids } = this.#options;
@@ -183,18 +174,17 @@ class Enrich implements StageProcessor {
     if (changed === undefined) return null;
     const { key: contentId, version } = changed;
     const after = this.#cursor.offset === version.offset ? this.#cursor.after : null;
-    this.#writer.reset();
-    const prefix = Buffer.from(contentPrefix(this.#writer, ids.key, contentId));
+    this.#rows.begin(version.value.commitTsMs);
+    const prefix = Buffer.from(contentPrefix(this.#rows.writer, ids.key, contentId));
     const versions = contents.versionsOf(contentId);
     const to = versions.indexOf(version);
     const entries = this.#store.scan(prefix, after, limit);
     for (const { key } of entries) {
-      this.#writer.reset();
-      this.#timestampMs = version.value.commitTsMs;
+      this.#rows.begin(version.value.commitTsMs);
       // Not the scanned value: a content that changed twice is walked twice in one piece, and the scan sees only what is committed.
-      const body = this.#stored(key)!;
+      const body = this.#rows.stored(key)!;
       const from = versionOf(versions, body, correctableEvent(body));
-      if (from < to) this.#move(key, body, versions, { from, to });
+      if (from < to) this.#rows.move(key, body, versions, { from, to });
     }
     this.#cursor =
       entries.length < limit
@@ -205,25 +195,26 @@ class Enrich implements StageProcessor {
 
   #remove(change: EngagementChange, force: boolean): void {
     const row = rowOf(change, change.before);
-    const key = encodeRowKey(this.#writer, this.#options.ids.key, row, change.bytes);
-    if (force) this.#store.put(key, null, this.#timestampMs);
+    const key = encodeRowKey(this.#rows.writer, this.#options.ids.key, row, change.bytes);
+    if (force) this.#rows.put(key, null);
     else this.#takeOff(change, key, row);
   }
 
   /** The row counts no more. Nothing if it never did, or not since it was dead-lettered or deleted. */
   #takeOff(change: EngagementChange, key: Buffer, { contentId }: RawEvent): void {
-    const stored = this.#stored(key);
+    const stored = this.#rows.stored(key);
     if (stored === undefined) return;
     const source = sourceOf(change);
-    const before = this.#asOf(key, stored, contentId, source);
-    this.#emitChange('delete', key, { ...source, before, after: null });
-    this.#store.put(key, null, this.#timestampMs);
+    const before = this.#rows.asOf(key, stored, contentId, source);
+    this.#rows.tell('delete', key, { ...source, before, after: null });
+    this.#rows.put(key, null);
   }
 
   #upsert(change: EngagementChange, force: boolean): void {
     const { contents, policy, ids } = this.#options;
+    const rows = this.#rows;
     const row = rowOf(change, change.after);
-    const key = encodeRowKey(this.#writer, ids.key, row, change.bytes);
+    const key = encodeRowKey(rows.writer, ids.key, row, change.bytes);
     const source = sourceOf(change);
     const versions = contents.versionsOf(row.contentId);
     try {
@@ -236,85 +227,24 @@ class Enrich implements StageProcessor {
     }
     const from = versions.indexOf(contents.asOf(row.contentId, source.lsn)!);
     const to = policy === 'correct' ? versions.length - 1 : from;
-    const stored = this.#stored(key);
-    const first = this.#encode(row, change, versions[from]!.value, source);
+    const stored = rows.stored(key);
+    const first = rows.encode(row, change, versions[from]!.value, source);
     if (stored !== undefined && sameRow(stored, first)) {
-      if (force) this.#store.put(key, frame(this.#writer, ids.event, stored), this.#timestampMs);
+      if (force) rows.put(key, stored);
       // Delivered again: the row has not changed, at most its content has.
       if (policy === 'keep') return;
-      this.#move(key, stored, versions, { from: versionOf(versions, stored, correctableEvent(stored)), to });
+      rows.move(key, stored, versions, { from: versionOf(versions, stored, correctableEvent(stored)), to });
       return;
     }
     if (force) {
       // The log says so already: what others read of it was lost, and this store with it, which is restored from there.
-      this.#store.put(key, frame(this.#writer, ids.event, first), this.#timestampMs);
-      this.#move(key, first, versions, { from, to });
+      rows.put(key, first);
+      rows.move(key, first, versions, { from, to });
       return;
     }
-    const before = stored === undefined ? null : this.#asOf(key, stored, row.contentId, source);
-    this.#replace(before === null ? 'insert' : 'update', key, { ...source, before, after: first });
-    this.#move(key, first, versions, { from, to });
-  }
-
-  /** The body of the row in the store, in the present schema; a view that is valid until the store is asked again. */
-  #stored(key: Buffer): Buffer | undefined {
-    const value = this.#store.get(key);
-    return value === undefined ? undefined : this.#options.bodies.decode(value);
-  }
-
-  #encode(
-    row: RawEvent & { readonly eventTsMicros: number },
-    { bytes, extra }: EngagementChange,
-    content: ContentVersion,
-    { lsn, commitTsMs }: Source,
-  ): Buffer {
-    const pctBp = engagementPctBp(row.durationMs, content.lengthSeconds);
-    this.#writer.begin();
-    encodeEvent(this.#writer, { row, bytes, extra, content: content.part, pctBp, lsn, commitTsMs });
-    return this.#writer.take();
-  }
-
-  /** The row with its content as of a position: the change at that position is to cross no version. */
-  #asOf(key: Buffer, body: Buffer, contentId: string, { lsn }: Source): Buffer {
-    const { contents, policy } = this.#options;
-    const versions = contents.versionsOf(contentId);
-    if (policy === 'keep' || versions.length < 2) return body;
-    const from = versionOf(versions, body, correctableEvent(body));
-    return this.#move(key, body, versions, { from, to: versions.indexOf(contents.asOf(contentId, lsn)!) });
-  }
-
-  /** Gives a row another version of its content, over all between them. Returns what it is then. */
-  #move(key: Buffer, body: Buffer, versions: ContentVersions, { from, to }: { from: number; to: number }): Buffer {
-    let moved = body;
-    for (let at = from; at !== to; ) {
-      const { next, crossed } = nextVersion(versions, { from: at, to });
-      const { lsn, value } = versions[crossed]!;
-      moved = this.#correct(key, moved, versions[next]!.value, { lsn, xid: value.xid, commitTsMs: value.commitTsMs });
-      at = next;
-    }
-    return moved;
-  }
-
-  #correct(key: Buffer, before: Buffer, content: ContentVersion, source: Source): Buffer {
-    const event = correctableEvent(before);
-    const pctBp = engagementPctBp(durationOf(event), content.lengthSeconds);
-    const { lsn, commitTsMs } = source;
-    this.#writer.begin();
-    encodeCorrectedEvent(this.#writer, before, event, { content: content.part, pctBp, lsn, commitTsMs });
-    const after = this.#writer.take();
-    if (sameContribution(before, after)) return before;
-    this.#replace('correct', key, { ...source, before, after });
-    return after;
-  }
-
-  #replace(kind: ChangeKind, key: Buffer, change: Omit<ChangeParts, 'kind'> & { readonly after: Buffer }): void {
-    this.#emitChange(kind, key, change);
-    this.#store.put(key, frame(this.#writer, this.#options.ids.event, change.after), this.#timestampMs);
-  }
-
-  #emitChange(kind: ChangeKind, key: Buffer | null, change: Omit<ChangeParts, 'kind'>): void {
-    const value = encodeChange(this.#writer, this.#options.ids.change, { kind, ...change });
-    this.#emit(CHANGES, key, value, this.#timestampMs);
+    const before = stored === undefined ? null : rows.asOf(key, stored, row.contentId, source);
+    rows.replace(before === null ? 'insert' : 'update', key, { ...source, before, after: first });
+    rows.move(key, first, versions, { from, to });
   }
 }
 
@@ -342,7 +272,7 @@ function firstCursor(contents: VersionedRows<ContentVersion>, store: ViewStore):
   return { offset: row === undefined ? contents.changesEnd : 0n, after: null };
 }
 
-function sourceOf({ lsn, xid, commitTsMs }: EngagementChange): Source {
+function sourceOf({ lsn, xid, commitTsMs }: EngagementChange): SourceAt {
   return { lsn: lsn ?? 0n, xid, commitTsMs };
 }
 

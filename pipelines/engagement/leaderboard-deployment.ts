@@ -8,7 +8,7 @@
 import { z } from 'zod';
 import { SluiceError } from '../../engine/errors.ts';
 import type { LogClient } from '../../engine/log.ts';
-import { type Deployed, readDeployment } from '../operations/deployments.ts';
+import { type Deployed, parseDeployment, readDeployment } from '../operations/deployments.ts';
 import { LEADERBOARD_CHANGELOG, LEADERBOARDS } from './topics.ts';
 
 /** Its part of `sluice.deployments`. */
@@ -44,20 +44,7 @@ const FIRST: LeaderboardDeployment = {
 /** Throws DEPLOYMENT_INVALID (fatal) for a record that is none. */
 export function leaderboardDeployment({ text }: Pick<Deployed, 'text'>): LeaderboardDeployment {
   if (text === null) return FIRST;
-  const parsed = schema.safeParse(parseJson(text));
-  if (parsed.success && parsed.data.variants[parsed.data.live] !== undefined) return parsed.data;
-  throw new SluiceError(`The record of ${LEADERBOARD} in sluice.deployments makes no sense: ${text.slice(0, 500)}`, {
-    code: 'DEPLOYMENT_INVALID',
-    action: 'fatal',
-  });
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
+  return parseDeployment(schema, LEADERBOARD, text, ({ live, variants }) => variants[live] !== undefined);
 }
 
 /** The rules of a variant. Throws VARIANT_UNKNOWN (fatal). */

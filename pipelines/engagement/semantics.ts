@@ -2,12 +2,31 @@
 import { SluiceError } from '../../engine/errors.ts';
 
 /**
- * round half up(100 · seconds / length) with two decimals, in basis points: 10000 is 100 %. NULL when an operand is NULL or the
- * length is 0. Exact: all intermediate values are integers below 2^53.
+ * The number of this logic: raise it with every change of what an event is enriched with (here, in codec/event.ts, in content-path.ts).
+ * Rows that a lower number has made are then made anew over all of history (enrich/revision-walk.ts).
  */
-export function engagementPctBp(durationMs: number | null, lengthSeconds: number | null): number | null {
+export const ENRICHMENT_LOGIC = 1;
+
+/** What an operator may set of it: `npm run replay -- --stage enrich`. */
+export interface EnrichmentRules {
+  /** The most percent that an event counts for, in basis points; null for no limit. */
+  readonly maxPctBp: number | null;
+}
+
+export const NO_RULES: EnrichmentRules = { maxPctBp: null };
+
+/**
+ * round half up(100 · seconds / length) with two decimals, in basis points: 10000 is 100 %; at most what the rules say. NULL when an
+ * operand is NULL or the length is 0. Exact: all intermediate values are integers below 2^53.
+ */
+export function engagementPctBp(
+  durationMs: number | null,
+  lengthSeconds: number | null,
+  { maxPctBp }: EnrichmentRules = NO_RULES,
+): number | null {
   if (durationMs === null || lengthSeconds === null || lengthSeconds <= 0) return null;
-  return Math.floor((durationMs * 20 + lengthSeconds) / (2 * lengthSeconds));
+  const pctBp = Math.floor((durationMs * 20 + lengthSeconds) / (2 * lengthSeconds));
+  return maxPctBp !== null && pctBp > maxPctBp ? maxPctBp : pctBp;
 }
 
 const MIN_EVENT_MICROS = 0;

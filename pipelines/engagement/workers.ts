@@ -9,24 +9,24 @@ import { KafkaClient } from '../../connectors/kafka/client.ts';
 import { mirrorSink } from '../../connectors/kafka/mirror.ts';
 import { redisSink } from '../../connectors/redis/sink.ts';
 import { SluiceError } from '../../engine/errors.ts';
-import type { Follower } from '../../engine/follower.ts';
 import { sinkWorker } from '../../engine/sink-worker.ts';
 import { type RunnableWorker, stageWorker } from '../../engine/stage-worker.ts';
-import { VersionedTable } from '../../engine/versioned-table.ts';
 import type { LeaderboardRecord } from '../../schemas/engagement/leaderboard-record.ts';
 import { SUBJECTS } from '../../schemas/subjects.ts';
 import { sourceClock } from '../capture/source-clock.ts';
 import { clickHouseConfig, kafkaOptions } from '../config.ts';
-import { type Deployed, followDeployment, readDeployment } from '../operations/deployments.ts';
+import { type Deployed, readDeployment } from '../operations/deployments.ts';
+import { obedient } from '../operations/obedient.ts';
 import { OperatorGuard } from '../operations/operator-guard.ts';
 import { GATHER_BYTES, preparing, schemaId, type WorkerEnvironment, type WorkerTable } from '../worker-environment.ts';
 import { engagementClickHouseSink } from './clickhouse-rows.ts';
-import { contentChangeDecoder, engagementChangeDecoder } from './codec/cdc.ts';
+import { engagementChangeDecoder } from './codec/cdc.ts';
 import { changeDecoder, leaderboardChangeDecoder } from './codec/change.ts';
 import { eventBodyDecoder } from './codec/event.ts';
 import { leaderboardDecoder } from './codec/leaderboard.ts';
-import type { ContentVersion } from './content-path.ts';
-import { contentVersion, enrichStage } from './enrich.ts';
+import { contentTable } from './content-table.ts';
+import { enrichStage } from './enrich.ts';
+import { ENRICHMENT, editionOf, enrichmentDeployment } from './enrichment-deployment.ts';
 import {
   LEADERBOARD,
   type LeaderboardDeployment,
@@ -36,27 +36,7 @@ import {
 } from './leaderboard-deployment.ts';
 import { leaderboardStage } from './leaderboard-stage.ts';
 import { ENGAGEMENT_LEADERBOARDS, mapLeaderboardRecord } from './redis-boards.ts';
-import { CDC_CONTENT, CDC_EVENTS, CHANGES, CLICKHOUSE_SINK, DLQ, EVENTS_V1, MIRROR, REDIS_SINK } from './topics.ts';
-
-/** The content table: all versions of what an event takes from its content. */
-function contentTable(
-  environment: WorkerEnvironment,
-  failed: (error: unknown) => void,
-): VersionedTable<ContentVersion> {
-  const decoder = contentChangeDecoder(environment.registry);
-  return new VersionedTable<ContentVersion>(environment.client, {
-    topic: CDC_CONTENT,
-    prepare: preparing(decoder),
-    decode: ({ value }) => {
-      if (value === null) return null;
-      const { after, lsn, xid, commitTsMs } = decoder.decode(value);
-      if (after === null) return null; // a deleted content keeps its last version for what refers to it
-      return { key: after.id, lsn: lsn ?? 0n, value: contentVersion(after, { xid, commitTsMs }) };
-    },
-    same: (a, b) => a.part.equals(b.part),
-    failed,
-  });
-}
+import { CDC_EVENTS, CHANGES, CLICKHOUSE_SINK, DLQ, EVENTS_V1, MIRROR, REDIS_SINK } from './topics.ts';
 
 async function enrich(environment: WorkerEnvironment): Promise<RunnableWorker> {
   const { config, client, logger, registry } = environment;
@@ -74,8 +54,13 @@ async function enrich(environment: WorkerEnvironment): Promise<RunnableWorker> {
   const decode = preparing(decoder);
   const again = client.reader({ minBytes: 1, maxWaitMs: 100, maxBufferedBytes: GATHER_BYTES });
   const operators = new OperatorGuard({ client, reader: again, topic: CDC_EVENTS });
+  const deployed = await readDeployment(client, ENRICHMENT);
+  const rules = enrichmentDeployment(deployed);
   worker = stageWorker({
-    stage: enrichStage({ contents: contents.rows, decoder, bodies, ids, operators, policy: 'correct' }),
+    stage: enrichStage({
+      ...{ contents: contents.rows, decoder, bodies, ids, operators, policy: 'correct' },
+      ...{ rules, edition: editionOf(rules) },
+    }),
     client,
     logger,
     stateDir: config.SLUICE_STATE_DIR,
@@ -87,13 +72,14 @@ async function enrich(environment: WorkerEnvironment): Promise<RunnableWorker> {
     gatherMs: config.SLUICE_ENRICH_GATHER_MS,
     gatherBytes: GATHER_BYTES,
   });
-  return {
+  const closing = {
     ...worker,
     stop: async () => {
       await worker.stop();
       await again.close();
     },
   };
+  return obedient(closing, { client, logger, part: ENRICHMENT, deployed, mine: enrichmentDeployment });
 }
 
 async function leaderboard({ config, client, logger, registry }: WorkerEnvironment): Promise<RunnableWorker> {
@@ -119,7 +105,11 @@ async function leaderboard({ config, client, logger, registry }: WorkerEnvironme
     gatherMs: config.SLUICE_LEADERBOARD_GATHER_MS,
     gatherBytes: GATHER_BYTES,
   });
-  return obedient(worker, { client, logger, deployed, mine: (of) => [variantOf(of), of.variants[variantOf(of)]] });
+  const mine = (at: Pick<Deployed, 'text'>) => {
+    const of = leaderboardDeployment(at);
+    return [variantOf(of), of.variants[variantOf(of)]];
+  };
+  return obedient(worker, { client, logger, part: LEADERBOARD, deployed, mine });
 }
 
 async function clickHouse({ config, client, logger, registry }: WorkerEnvironment): Promise<RunnableWorker> {
@@ -174,45 +164,11 @@ async function redis({ config, client, logger, registry }: WorkerEnvironment): P
     gatherMs: config.SLUICE_REDIS_GATHER_MS,
     gatherBytes: GATHER_BYTES,
   });
-  return obedient(worker, { client, logger, deployed, mine: (of) => [of.live, of.generation] });
-}
-
-/** Ends a worker in good order when what it goes by has changed: it is started again on what is deployed then. */
-function obedient(
-  worker: RunnableWorker,
-  options: Pick<WorkerEnvironment, 'client' | 'logger'> & {
-    readonly deployed: Deployed;
-    /** What of the deployment the worker goes by. */
-    readonly mine: (deployment: LeaderboardDeployment) => unknown;
-  },
-): RunnableWorker {
-  const { client, logger, deployed, mine } = options;
-  const present = JSON.stringify(mine(leaderboardDeployment(deployed)));
-  let follower: Follower | null = null;
-  let stopping: Promise<void> | null = null;
-  const stop = async () => {
-    stopping ??= (async () => {
-      await follower?.close();
-      await worker.stop();
-    })();
-    await stopping;
+  const mine = (at: Pick<Deployed, 'text'>) => {
+    const of = leaderboardDeployment(at);
+    return [of.live, of.generation];
   };
-  const changed = (text: string) => {
-    if (JSON.stringify(mine(leaderboardDeployment({ text }))) === present) return;
-    logger.info({ deployment: text }, 'another deployment: ending, to be started again');
-    // Not awaited: the follower that calls this is what is closed first.
-    void stop().catch((error: unknown) => worker.fail(error));
-  };
-  return {
-    ...worker,
-    stop,
-    run: async () => {
-      const failed = (error: unknown) => worker.fail(error);
-      follower = followDeployment(client, LEADERBOARD, { from: deployed.next, changed, failed });
-      await worker.run();
-      await stopping;
-    },
-  };
+  return obedient(worker, { client, logger, part: LEADERBOARD, deployed, mine });
 }
 
 /** The public contract on another cluster, where there is one (SLUICE_MIRROR_KAFKA_BROKERS). */
@@ -246,7 +202,7 @@ async function mirror({ config, client, logger }: WorkerEnvironment): Promise<Ru
 }
 
 export const ENGAGEMENT_WORKERS: WorkerTable = {
-  'engagement.enrich': enrich,
+  [ENRICHMENT]: enrich,
   'engagement.leaderboard': leaderboard,
   [CLICKHOUSE_SINK]: clickHouse,
   [REDIS_SINK]: redis,

@@ -2,8 +2,11 @@
  * Which of several deployments of a part of a pipeline is live: one small fact per part, in the compacted topic `sluice.deployments`.
  * Workers read it when they start; one whose part of it changes ends, and its supervisor starts it on the new fact.
  */
+
+import type { z } from 'zod';
 import type { KafkaOptions } from '../../connectors/kafka/cluster.ts';
 import { appendRecords } from '../../connectors/kafka/plain.ts';
+import { SluiceError } from '../../engine/errors.ts';
 import { Follower } from '../../engine/follower.ts';
 import type { LogClient, LogRecord } from '../../engine/log.ts';
 import { readToEnd } from '../../engine/restore.ts';
@@ -30,6 +33,29 @@ export async function readDeployment(client: LogClient, part: string): Promise<D
     await reader.close();
   }
   return { text, next };
+}
+
+/** What the record of a part says. Throws DEPLOYMENT_INVALID (fatal) for one that is none, or that `sound` refuses. */
+export function parseDeployment<T>(
+  schema: z.ZodType<T>,
+  part: string,
+  text: string,
+  sound: (value: T) => boolean = () => true,
+): T {
+  const parsed = schema.safeParse(parseJson(text));
+  if (parsed.success && sound(parsed.data)) return parsed.data;
+  throw new SluiceError(`The record of ${part} in sluice.deployments makes no sense: ${text.slice(0, 500)}`, {
+    code: 'DEPLOYMENT_INVALID',
+    action: 'fatal',
+  });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 export async function writeDeployment(kafka: KafkaOptions, part: string, text: string): Promise<void> {

@@ -14,6 +14,7 @@ import { correctStrays, type StraysFound } from '../../pipelines/engagement/back
 import { ENGAGEMENT_BACKFILL } from '../../pipelines/engagement/backfill/tables.ts';
 import { liveRules } from '../../pipelines/engagement/leaderboard-deployment.ts';
 import { reconcile } from '../../pipelines/engagement/reconcile/reconcile.ts';
+import { judgedEnrichment } from '../../pipelines/engagement/rollout.ts';
 import { conditionOf, type RowRange } from '../../pipelines/operations/backfill/condition.ts';
 import { Ledger, type Run } from '../../pipelines/operations/backfill/ledger.ts';
 import { planSteps, type Step } from '../../pipelines/operations/backfill/pieces.ts';
@@ -163,6 +164,7 @@ async function verify(
     log,
     schemas: new RegistryClient({ url: config.SLUICE_REGISTRY_URL }),
     rules: async () => await liveRules(log),
+    enrichment: judgedEnrichment(log),
     since: from,
     scope: limited ? { until: to, contents: groups, ids } : undefined,
     deadlineSeconds,

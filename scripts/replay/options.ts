@@ -2,7 +2,7 @@ import type { OperationFlags } from '../support/operation.ts';
 
 export interface ReplayOptions extends OperationFlags {
   readonly sink?: 'clickhouse' | 'redis' | 'external';
-  readonly stage?: 'leaderboard';
+  readonly stage?: 'leaderboard' | 'enrich';
   readonly variant?: string;
   readonly prepare?: boolean;
   readonly compare?: boolean;
@@ -10,6 +10,8 @@ export interface ReplayOptions extends OperationFlags {
   readonly retire?: boolean;
   readonly limit?: number;
   readonly minSamples?: number;
+  /** Basis points; null for no limit. */
+  readonly maxPct?: number | null;
   readonly from?: Date;
   readonly to?: Date;
   /** Seconds. */

@@ -148,3 +148,28 @@ it('rolls other rules of the leaderboards out over history, and takes the old on
   await traffic(6, 5);
   await expectEqual();
 });
+
+it('rolls other logic of the enrichment out over history', async () => {
+  const client = clickHouseClient(clickHouseConfig(loadConfig(pipeline.env)));
+  try {
+    const greatest = async () => {
+      const query = 'SELECT max(engagement_pct_bp) AS pct, count() AS rows FROM engagement_events';
+      const [row] = await selectRows<{ pct: string; rows: string }>(client, query);
+      return { pct: Number(row!.pct), rows: Number(row!.rows) };
+    };
+    const before = await greatest();
+    expect(before.pct).toBeGreaterThan(6_000);
+    const { result: compared } = await replay('--stage', 'enrich', '--max-pct', '60', '--compare');
+    expect(compared.rows).toBe(before.rows);
+    expect(compared.changed).toBeGreaterThan(0);
+    const flowing = traffic(10, 6);
+    const { result } = await replay('--stage', 'enrich', '--max-pct', '60', '--swap', '--yes');
+    expect(result).toEqual({ deployment: { revision: 1, maxPctBp: 6_000 }, edition: '1.1' });
+    await flowing;
+    await expectEqual();
+    expect((await greatest()).pct).toBe(6_000);
+    expect((await replay('--stage', 'enrich', '--compare')).result.changed).toBe(0);
+  } finally {
+    await client.close();
+  }
+});

@@ -88,6 +88,11 @@ export class MemoryLog implements LogClient {
     return offset;
   }
 
+  /** What was committed with a group's offset; empty when nothing was. */
+  metadata(group: string, topic: string, partition: number): string {
+    return this.#committed.get(`${group}/${topic}/${partition}`)?.metadata ?? '';
+  }
+
   /** Everything read_committed shows of a partition. */
   records(topic: string, partition: number): LogRecord[] {
     return this.#visible(topic, partition, 0n, 1e9).records as LogRecord[];

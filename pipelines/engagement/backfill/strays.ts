@@ -22,7 +22,7 @@ import { operatorHeaders } from '../../operations/operator-record.ts';
 import { eventDecoder } from '../codec/event.ts';
 import { keyDecoder } from '../codec/key.ts';
 import { type NewestSchemas, OperatorEnvelopes, type OperatorRow } from '../codec/operator-envelope.ts';
-import { parseProgress } from '../correction-cursor.ts';
+import { parseProgress } from '../enrich/progress.ts';
 import { partitionOf } from '../partition.ts';
 import { showMicros } from '../reconcile/row.ts';
 import { CDC_EVENTS, EVENTS_V1 } from '../topics.ts';
@@ -189,7 +189,7 @@ class Strays {
     const lsn = parseLsn(rows[0]!.lsn);
     await this.#until(partitions, async (partition) => {
       const committed = await this.#options.log.committed(STAGE, CDC_EVENTS, partition);
-      return (parseProgress(committed?.metadata ?? '')?.mark ?? 0n) >= lsn;
+      return (parseProgress(committed?.metadata ?? '')?.mark.lsn ?? 0n) >= lsn;
     });
   }
 

@@ -142,6 +142,19 @@ export function hasContent(body: Buffer, { slugAt }: CorrectableEvent, content: 
   return end <= body.length && body.compare(content, 0, content.length, slugAt.start, end) === 0;
 }
 
+/** Writes the same event, from the same change, with what its content's fields and percent are by other logic. */
+export function encodeRevisedEvent(
+  writer: ByteWriter,
+  body: Buffer,
+  event: CorrectableEvent,
+  { content, pctBp }: Pick<EventParts, 'content' | 'pctBp'>,
+): void {
+  writer.copy(body, 0, event.slugAt.start);
+  writer.copy(content, 0, content.length);
+  optionalLong(writer, pctBp);
+  writer.copy(body, comparableLength(body), body.length);
+}
+
 /** Writes the same event with another content's fields. `body` is what `event` was read from. */
 export function encodeCorrectedEvent(
   writer: ByteWriter,

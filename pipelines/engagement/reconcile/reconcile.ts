@@ -8,7 +8,7 @@ import { type BoardReader, boardReader } from '../../../connectors/redis/reader.
 import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import { SluiceError } from '../../../engine/errors.ts';
 import type { LogClient } from '../../../engine/log.ts';
-import { Deadline } from '../../operations/reconcile/deadline.ts';
+import { Deadline, until } from '../../operations/reconcile/deadline.ts';
 import {
   confirmed,
   Findings,
@@ -42,6 +42,8 @@ export interface ReconcileOptions {
   readonly schemas: SchemaSource;
   /** Rules of the boards that are shown. 100 places, 10 samples. */
   readonly rules?: () => Promise<BoardRules>;
+  /** The logic that is deployed, and whether all rows are of it. Without: the first one, of all. */
+  readonly enrichment?: () => Promise<JudgedEnrichment>;
   /** Boards to compare; all of them when left out. */
   readonly windows?: readonly BoardWindow[];
   /** Leaves out rows with an earlier event_ts, and periods that begin earlier. Boards are compared whole. */
@@ -63,6 +65,17 @@ export interface ReconcileOptions {
   /** Called between the steps; for tests. */
   readonly probe?: (step: ReconcileStep) => Promise<void>;
 }
+
+/** By which logic events are enriched; a change of it is rolled out by npm run replay. */
+export interface JudgedEnrichment {
+  readonly edition: string;
+  /** The most percent that an event counts for, in basis points; null for no limit. */
+  readonly maxPctBp: number | null;
+  /** What is not of it yet; empty when all is. */
+  readonly pending: string;
+}
+
+const NO_LIMIT: JudgedEnrichment = { edition: '', maxPctBp: null, pending: '' };
 
 /** What differs, by sink, as far as `limit` goes. */
 export interface Subjects {
@@ -117,10 +130,13 @@ async function attemptOnce(options: ReconcileOptions, last: boolean): Promise<At
   const reader = boardReader({ url: options.redisUrl });
   const deadlineSeconds = options.deadlineSeconds ?? 120;
   try {
+    const logic = await rolledOut(options, new Deadline(deadlineSeconds));
+    if (typeof logic === 'string') return { report: unknownReport('enrichment', logic, started), leaps: false };
     const asked = {
       url: options.postgresUrl,
       since: options.since ?? null,
       scope: options.scope ?? ALL_ROWS,
+      maxPctBp: logic.maxPctBp,
       snapshotTimeoutMs: deadlineSeconds * 1_000,
     };
     return await withSource(asked, async (source) => {
@@ -130,6 +146,9 @@ async function attemptOnce(options: ReconcileOptions, last: boolean): Promise<At
       await options.probe?.('snapshot');
       const run = new Run({ options, source, warehouse, reader, deadlineSeconds });
       const sinks = await run.sinks();
+      if (verdictOf(sinks) === 'different' && !(await isStill(logic, options))) {
+        return { report: unknownReport('enrichment', 'the logic was changed meanwhile', started), leaps: false };
+      }
       const leaps = await warehouse.hasInvisibleCorrections().catch(() => false);
       const report = { result: verdictOf(sinks), position: formatLsn(position.lsn), sinks, tookMs: since(started) };
       if (options.different === undefined || report.result !== 'different' || (leaps && !last))
@@ -142,11 +161,34 @@ async function attemptOnce(options: ReconcileOptions, last: boolean): Promise<At
     });
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
-    const sinks = { postgres: unknownSink(`${error.code}: ${error.message}`, since(started)) };
-    return { report: { result: 'unknown', position: null, sinks, tookMs: since(started) }, leaps: false };
+    return { report: unknownReport('postgres', `${error.code}: ${error.message}`, started), leaps: false };
   } finally {
     await Promise.allSettled([client.close(), reader.close()]);
   }
+}
+
+function unknownReport(sink: string, problem: string, started: number): ReconcileReport {
+  const sinks = { [sink]: unknownSink(problem, since(started)) };
+  return { result: 'unknown', position: null, sinks, tookMs: since(started) };
+}
+
+/** The logic that all rows are of, before the snapshot is taken: so it finds no other. A text: why that cannot be said. */
+async function rolledOut({ enrichment }: ReconcileOptions, deadline: Deadline): Promise<JudgedEnrichment | string> {
+  if (enrichment === undefined) return NO_LIMIT;
+  try {
+    return await until(deadline, {
+      ask: enrichment,
+      done: (logic) => (logic.pending === '' ? logic : null),
+      missing: ({ edition, pending }) => `edition ${edition} of engagement.enrich is being rolled out: ${pending}`,
+    });
+  } catch (error) {
+    if (!(error instanceof SluiceError)) throw error;
+    return `${error.code}: ${error.message}`;
+  }
+}
+
+async function isStill({ edition }: JudgedEnrichment, { enrichment }: ReconcileOptions): Promise<boolean> {
+  return enrichment === undefined || (await enrichment()).edition === edition;
 }
 
 interface RunParts {

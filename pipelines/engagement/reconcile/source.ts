@@ -24,16 +24,22 @@ export interface Cell {
   readonly device: string | null;
 }
 
-/** Percent of the length in basis points, rounded half up: (20·ms + length) / (2·length) in whole numbers. */
-const PCT = `CASE WHEN e.duration_ms IS NOT NULL AND c.length_seconds > 0
-  THEN (20::bigint * e.duration_ms + c.length_seconds) / (2::bigint * c.length_seconds) END`;
+/**
+ * Percent of the length in basis points, rounded half up, at most what counts: (20·ms + length) / (2·length) in whole numbers.
+ * (`least` leaves NULLs out, so it stands inside.)
+ */
+function pctSql(maxPctBp: number | null): string {
+  const pct = '(20::bigint * e.duration_ms + c.length_seconds) / (2::bigint * c.length_seconds)';
+  const counted = maxPctBp === null ? pct : `least(${pct}, ${BigInt(maxPctBp)})`;
+  return `CASE WHEN e.duration_ms IS NOT NULL AND c.length_seconds > 0 THEN ${counted} END`;
+}
 
 const IN_RANGE = "e.event_ts >= '1970-01-01Z' AND e.event_ts < '2200-01-01Z'";
 
-function eventsSql(where: string): string {
+function eventsSql(pct: string, where: string): string {
   return `SELECT e.id, e.content_id, e.user_id, e.event_type,
       CASE WHEN ${IN_RANGE} THEN (extract(epoch FROM e.event_ts) * 1000000)::bigint END AS us,
-      e.duration_ms, e.device, c.slug, c.title, c.content_type, c.length_seconds, ${PCT} AS pct
+      e.duration_ms, e.device, c.slug, c.title, c.content_type, c.length_seconds, ${pct} AS pct
     FROM engagement_events e JOIN content c ON c.id = e.content_id
     WHERE ${where}`;
 }
@@ -53,19 +59,21 @@ export class Source {
   /** Condition on `e` and its first parameter: rows before it are left out. */
   readonly #since: Date | null;
   readonly #scope: RowScope;
+  readonly #pct: string;
 
-  constructor(sql: Sql, position: SourcePosition, only: { readonly since: Date | null; readonly scope: RowScope }) {
+  constructor(sql: Sql, position: SourcePosition, only: Omit<SourceOptions, keyof SnapshotWork>) {
     this.#sql = sql;
     this.position = position;
     this.#since = only.since;
     this.#scope = only.scope;
+    this.#pct = pctSql(only.maxPctBp);
   }
 
   /** Number of rows and sum of hashes for each range of ids. One pass over the table. */
   async rangeSums(): Promise<Map<bigint, RangeSum>> {
     const { rows } = await this.#sql.query<{ bucket: bigint; n: bigint; sum: string }>(
       `SELECT id / ${RANGE_ROWS} AS bucket, count(*) AS n, sum(${hashed(ROW_TEXT)})::text AS sum
-       FROM (${eventsSql(`e.event_ts >= $1 AND ${postgresScope(2)}`)}) r GROUP BY 1`,
+       FROM (${this.#events(`e.event_ts >= $1 AND ${postgresScope(2)}`)}) r GROUP BY 1`,
       [this.#from(), ...postgresScopeValues(this.#scope)],
     );
     return new Map(rows.map(({ bucket, n, sum }) => [bucket, { rows: Number(n), sum: wrapped(sum) }]));
@@ -75,7 +83,7 @@ export class Source {
   async rowHashes(ranges: readonly bigint[]): Promise<Map<bigint, bigint>> {
     const { rows } = await this.#sql.query<{ id: bigint; hash: bigint }>(
       `SELECT r.id, ${hashed(ROW_TEXT)} AS hash FROM unnest($2::bigint[]) AS bucket, LATERAL (
-         ${eventsSql(`e.event_ts >= $1 AND e.id >= bucket * ${RANGE_ROWS} AND e.id < (bucket + 1) * ${RANGE_ROWS} AND ${postgresScope(3)}`)}) r`,
+         ${this.#events(`e.event_ts >= $1 AND e.id >= bucket * ${RANGE_ROWS} AND e.id < (bucket + 1) * ${RANGE_ROWS} AND ${postgresScope(3)}`)}) r`,
       [this.#from(), ranges, ...postgresScopeValues(this.#scope)],
     );
     return new Map(rows.map(({ id, hash }) => [id, wrapped(hash)]));
@@ -84,7 +92,7 @@ export class Source {
   async rows(ids: readonly bigint[]): Promise<Map<bigint, Row>> {
     const { rows } = await this.#sql.query<RowAnswer>(
       `SELECT id::text, content_id::text, user_id::text, event_type, us::text, duration_ms, device, slug, title, content_type,
-         length_seconds, pct::text FROM (${eventsSql(`e.event_ts >= $1 AND e.id = ANY($2::bigint[]) AND ${postgresScope(3)}`)}) r`,
+         length_seconds, pct::text FROM (${this.#events(`e.event_ts >= $1 AND e.id = ANY($2::bigint[]) AND ${postgresScope(3)}`)}) r`,
       [this.#from(), ids, ...postgresScopeValues(this.#scope)],
     );
     return new Map(rows.map((answer) => [BigInt(answer.id), toRow(answer)]));
@@ -121,7 +129,7 @@ export class Source {
   async contentSums(startMs: number, endMs: number): Promise<Map<string, Sums>> {
     const { rows } = await this.#sql.query<{ content_id: string; sums: string[] }>(
       `SELECT content_id::text, ARRAY[${measureSql('postgres', { pct: 'pct' }).join(', ')}]::text[] AS sums
-       FROM (${eventsSql('e.event_ts >= to_timestamp($1::numeric / 1000) AND e.event_ts < to_timestamp($2::numeric / 1000)')}) r
+       FROM (${this.#events('e.event_ts >= to_timestamp($1::numeric / 1000) AND e.event_ts < to_timestamp($2::numeric / 1000)')}) r
        GROUP BY content_id`,
       [startMs, endMs],
     );
@@ -137,10 +145,14 @@ export class Source {
     return new Map(rows.map((row) => [row.id, nameText(row.slug, row.title, row.content_type)]));
   }
 
+  #events(where: string): string {
+    return eventsSql(this.#pct, where);
+  }
+
   #cellsSql(rollup: Rollup, where: string): string {
     const measures = measureSql('postgres', { pct: 'pct' }).map((sql, index) => `${sql} AS m${index}`);
     return `SELECT ${periodSql(rollup, 'postgres', 'us')} AS period, content_id, content_type, device, ${measures.join(', ')}
-      FROM (${eventsSql(where)}) r WHERE us IS NOT NULL GROUP BY 1, 2, 3, 4`;
+      FROM (${this.#events(where)}) r WHERE us IS NOT NULL GROUP BY 1, 2, 3, 4`;
   }
 
   #from(): Date | string {
@@ -183,6 +195,8 @@ export interface SourceOptions extends SnapshotWork {
   readonly since: Date | null;
   /** Further limits of the rows; sums of periods and contents know none. */
   readonly scope: RowScope;
+  /** The most percent that an event counts for, in basis points. */
+  readonly maxPctBp: number | null;
 }
 
 /** Calls `work` with Postgres as of an exactly known position. Throws as `withSnapshot`. */

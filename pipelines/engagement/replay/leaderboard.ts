@@ -1,39 +1,16 @@
 /** Leaderboards of another variant beside the live ones: waits and comparisons of `npm run replay -- --stage leaderboard`. */
-import { setTimeout as pause } from 'node:timers/promises';
 import { boardReader } from '../../../connectors/redis/reader.ts';
 import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
-import { SluiceError } from '../../../engine/errors.ts';
 import type { LogClient, LogReader } from '../../../engine/log.ts';
 import { readToEnd } from '../../../engine/restore.ts';
 import type { LeaderboardRecord } from '../../../schemas/engagement/leaderboard-record.ts';
+import { untilAnswered, type Waiting } from '../../operations/replay/waiting.ts';
 import { leaderboardDecoder } from '../codec/leaderboard.ts';
 import { METRICS, type Metric } from '../leaderboard/record.ts';
 import { WINDOWS } from '../leaderboard/windows.ts';
 import type { LeaderboardRules, VariantNames } from '../leaderboard-deployment.ts';
 import { leaderboardName } from '../redis-boards.ts';
 import { CHANGES } from '../topics.ts';
-
-export interface Waiting {
-  readonly signal: AbortSignal;
-  readonly deadlineMs: number;
-}
-
-const POLL_MS = 200;
-
-async function until<T>(what: string, { signal, deadlineMs }: Waiting, ask: () => Promise<T | null>): Promise<T> {
-  const deadline = performance.now() + deadlineMs;
-  for (;;) {
-    const answer = await ask();
-    if (answer !== null) return answer;
-    if (performance.now() > deadline) {
-      throw new SluiceError(`${what} within ${deadlineMs / 1_000} s; what was begun goes on by itself`, {
-        code: 'REPLAY_TOO_SLOW',
-        action: 'fatal',
-      });
-    }
-    await pause(POLL_MS, undefined, { signal });
-  }
-}
 
 async function partitionsOf(client: LogClient): Promise<readonly number[]> {
   return Array.from({ length: await client.partitions(CHANGES) }, (_, partition) => partition);
@@ -43,14 +20,18 @@ async function partitionsOf(client: LogClient): Promise<readonly number[]> {
 export async function untilCaughtUp(client: LogClient, group: string, waiting: Waiting): Promise<void> {
   const partitions = await partitionsOf(client);
   const ends = await client.offsets(CHANGES, partitions, 'lastStable');
-  await until(`${group} did not come to the end of ${CHANGES} (is a worker of it running?)`, waiting, async () => {
-    for (const partition of partitions) {
-      const committed = await client.committed(group, CHANGES, partition);
-      // The markers behind the last change are not worth a commit.
-      if ((committed?.offset ?? 0n) + CONTROL_GAP < ends.get(partition)!) return null;
-    }
-    return true;
-  });
+  await untilAnswered(
+    `${group} did not come to the end of ${CHANGES} (is a worker of it running?)`,
+    waiting,
+    async () => {
+      for (const partition of partitions) {
+        const committed = await client.committed(group, CHANGES, partition);
+        // The markers behind the last change are not worth a commit.
+        if ((committed?.offset ?? 0n) + CONTROL_GAP < ends.get(partition)!) return null;
+      }
+      return true;
+    },
+  );
 }
 
 const CONTROL_GAP = 16n;
@@ -60,7 +41,7 @@ export async function untilShown(redisUrl: string, generation: number, waiting: 
   const reader = boardReader({ url: redisUrl });
   try {
     await reader.connect();
-    await until('Redis does not show the new boards (is engagement.sink.redis running?)', waiting, async () => {
+    await untilAnswered('Redis does not show the new boards (is engagement.sink.redis running?)', waiting, async () => {
       for (const { name } of WINDOWS) {
         const { stamps, partitions } = await reader.top(leaderboardName(name), METRICS[0]!, 1);
         const fences = [...stamps.values()].map(({ fence }) => Number(fence?.split(':')[0] ?? 0));
@@ -108,7 +89,7 @@ export async function compareVariants(
     const live: Entries[] = [];
     const other: Entries[] = [];
     for (const partition of await partitionsOf(client)) {
-      const common = await until(
+      const common = await untilAnswered(
         `No position that both variants have stood at in partition ${partition}`,
         waiting,
         () => topics.common(sides.live.names.output, sides.other.names.output, partition),

@@ -5,18 +5,18 @@ import type { Change } from '../../../schemas/engagement/change.ts';
 import type { EngagementEvent } from '../../../schemas/engagement/event.ts';
 import type { MemoryLog } from '../../support/memory-log.ts';
 import { changesOf, presentOf } from './harness.ts';
-import { contribution, expected, join, keyOf, type Policy, pctBp } from './model.ts';
+import { contribution, expected, join, keyOf, limited, type Policy, pctBp } from './model.ts';
 import { type ContentFields, contentIdOf } from './rows.ts';
 import type { ContentVersion, Source } from './source.ts';
 
-interface Checked {
+export interface Checked {
   readonly log: MemoryLog;
   readonly source: Source;
   readonly partition: number;
   readonly policy: Policy;
 }
 
-type Present = Map<string, EngagementEvent>;
+export type Present = Map<string, EngagementEvent>;
 
 /** What is in front of a mark. */
 interface Before {
@@ -48,6 +48,8 @@ export async function checkPartition(checked: Checked): Promise<void> {
       continue;
     }
     add(change, key, sum);
+    const { after, lsn, commit_ts } = change;
+    if (after !== null) expect([after.source_lsn, after.source_commit_ts]).toEqual([lsn, commit_ts]);
     if (change.kind === 'correct') checkCorrection(change, checked);
     else rowsChanged++;
   }
@@ -66,7 +68,11 @@ const DISTINCT_MS = 3_600_000;
  * The contract that reconcile counts on: as of any recent transaction, the signed sum of the changes that a snapshot sees is what Postgres
  * said, each row with its content.
  */
-function checkPositions(changes: readonly { readonly change: Change }[], { source, partition }: Checked): void {
+export function checkPositions(
+  changes: readonly { readonly change: Change }[],
+  { source, partition }: Pick<Checked, 'source' | 'partition'>,
+  { since = 0n, maxPctBp = null }: { readonly since?: bigint; readonly maxPctBp?: number | null } = {},
+): void {
   const captured = source.captured[partition]!;
   const newest = Math.max(...source.versions.flat().map(({ commitTsMs }) => commitTsMs));
   const recent = changes.filter(({ change }) => change.commit_ts >= newest - DISTINCT_MS);
@@ -74,7 +80,8 @@ function checkPositions(changes: readonly { readonly change: Change }[], { sourc
   const reads = changes.filter(({ change }) => change.xid === 0n && !['correct', 'mark'].includes(change.kind));
   const read = reads.at(-1)?.change.lsn ?? 0n;
   const first = captured.findLast(({ lsn, xid }) => lsn <= read && xid !== 0n)?.xid ?? 0n;
-  for (const at of new Set(recent.map(({ change }) => change.xid).filter((xid) => xid !== 0n && xid >= first))) {
+  const from = first > since ? first : since;
+  for (const at of new Set(recent.map(({ change }) => change.xid).filter((xid) => xid !== 0n && xid >= from))) {
     const sum = new Map<string, number>();
     const count = (event: EngagementEvent | null, sign: number) => {
       if (event === null) return;
@@ -90,13 +97,8 @@ function checkPositions(changes: readonly { readonly change: Change }[], { sourc
     }
     const later = captured.findIndex(({ xid }) => xid > at);
     for (const { row, event } of expected(source, partition, later < 0 ? undefined : later).counted.values()) {
-      count(
-        join(row, newestIn(source.versions[row.content]!, at), {
-          lsn: event.source_lsn,
-          commitTsMs: event.source_commit_ts,
-        }),
-        -1,
-      );
+      const its = { lsn: event.source_lsn, commitTsMs: event.source_commit_ts };
+      count(limited(join(row, newestIn(source.versions[row.content]!, at), its), maxPctBp), -1);
     }
     expect([...sum]).toEqual([]);
   }
@@ -111,8 +113,8 @@ function newestIn(versions: readonly ContentVersion[], xid: bigint): ContentVers
 }
 
 /** Each `before` is the `after` before it; the kind says which of them are there. */
-function add(change: Change, key: string | null, sum: Present): void {
-  const { kind, before, after, lsn, commit_ts } = change;
+export function add(change: Change, key: string | null, sum: Present): void {
+  const { kind, before, after } = change;
   expect(key).toBe(keyOf((after ?? before)!));
   expect(before).toEqual(sum.get(key!) ?? null);
   const sides = { insert: [false, true], update: [true, true], correct: [true, true], delete: [true, false] };
@@ -120,7 +122,6 @@ function add(change: Change, key: string | null, sum: Present): void {
   if (after === null) {
     sum.delete(key!);
   } else {
-    expect([after.source_lsn, after.source_commit_ts]).toEqual([lsn, commit_ts]);
     sum.set(key!, after);
   }
 }

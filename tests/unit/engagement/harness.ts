@@ -4,7 +4,10 @@ import { changeDecoder } from '../../../pipelines/engagement/codec/change.ts';
 import { eventBodyDecoder, eventDecoder } from '../../../pipelines/engagement/codec/event.ts';
 import { keyDecoder } from '../../../pipelines/engagement/codec/key.ts';
 import type { ContentVersion } from '../../../pipelines/engagement/content-path.ts';
+import { type Progress, parseProgress } from '../../../pipelines/engagement/enrich/progress.ts';
 import { contentVersion, enrichStage } from '../../../pipelines/engagement/enrich.ts';
+import { type Edition, ENRICHMENT, FIRST_EDITION } from '../../../pipelines/engagement/enrichment-deployment.ts';
+import { type EnrichmentRules, NO_RULES } from '../../../pipelines/engagement/semantics.ts';
 import { CDC_CONTENT, CDC_EVENTS, CHANGES, EVENTS_V1 } from '../../../pipelines/engagement/topics.ts';
 import { OperatorGuard } from '../../../pipelines/operations/operator-guard.ts';
 import { type Change, changeSchema } from '../../../schemas/engagement/change.ts';
@@ -31,11 +34,14 @@ const registry = schemasById({
 export interface EnrichDriveOptions extends DriveOptions<Step> {
   readonly policy: Policy;
   readonly walkRows?: number;
+  /** By which logic; the first one when left out. */
+  readonly edition?: Edition;
+  readonly rules?: EnrichmentRules;
 }
 
-/** Runs until the mark of the source's last heartbeat is out. Returns how often the task was started. */
+/** Runs until the mark of the source's last heartbeat is out and all rows are of the edition. Returns how often the task was started. */
 export async function drive(options: EnrichDriveOptions): Promise<number> {
-  const { log, partition, policy, walkRows } = options;
+  const { log, partition, policy, walkRows, edition = FIRST_EDITION, rules = NO_RULES } = options;
   const decoder = engagementChangeDecoder(registry);
   const bodies = eventBodyDecoder(registry);
   const contents = contentChangeDecoder(registry);
@@ -45,7 +51,8 @@ export async function drive(options: EnrichDriveOptions): Promise<number> {
   await bodies.load([IDS.event, IDS.eventV1]);
   const operators = new OperatorGuard({ client: log, reader: log.reader(), topic: CDC_EVENTS });
   return await driveStage<ContentVersion, Step>(options, {
-    stage: (rows) => enrichStage({ contents: rows, decoder, bodies, operators, ids: IDS, policy, walkRows }),
+    stage: (rows) =>
+      enrichStage({ contents: rows, decoder, bodies, operators, ids: IDS, policy, walkRows, edition, rules }),
     table: {
       topic: CDC_CONTENT,
       decode: ({ value }) => {
@@ -59,12 +66,22 @@ export async function drive(options: EnrichDriveOptions): Promise<number> {
       await decoder.prepare(records.map(({ value }) => value));
     },
     passed: () => {
-      const last = log.records(CHANGES, partition).at(-1);
-      if (last === undefined) return null;
-      const { kind, lsn } = changes.decode(last.value!);
-      return kind === 'mark' ? lsn : null;
+      if (progressOf(log, partition)?.revision.pass !== null) return null;
+      // Behind the last mark there are at most rows that other logic has made anew.
+      const records = log.records(CHANGES, partition);
+      for (let at = records.length - 1; at >= 0; at--) {
+        const { kind, lsn } = changes.decode(records[at]!.value!);
+        if (kind === 'mark') return lsn;
+        if (kind !== 'correct') return null;
+      }
+      return null;
     },
   });
+}
+
+/** What the task has committed with its offset. */
+export function progressOf(log: MemoryLog, partition: number): Progress | null {
+  return parseProgress(log.metadata(ENRICHMENT, CDC_EVENTS, partition));
 }
 
 /** All changes of a partition, in order, each with the key of its record. */

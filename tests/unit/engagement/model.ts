@@ -74,6 +74,12 @@ export function join(row: EventRow, version: ContentVersion, source: { lsn: bigi
   } satisfies EngagementEvent;
 }
 
+/** The event under a limit of the percent that counts. */
+export function limited(event: EngagementEvent, maxPctBp: number | null): EngagementEvent {
+  const { engagement_pct_bp: pct } = event;
+  return { ...event, engagement_pct_bp: pct !== null && maxPctBp !== null && pct > maxPctBp ? maxPctBp : pct };
+}
+
 /** An event without where it comes from: what counts. */
 export function contribution(event: EngagementEvent): Omit<EngagementEvent, 'source_lsn' | 'source_commit_ts'> {
   const { source_lsn: _, source_commit_ts: __, ...rest } = event;

@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { engagementPctBp, validateEvent } from '../../../pipelines/engagement/semantics.ts';
+import { encodeContentPart } from '../../../pipelines/engagement/codec/event.ts';
+import { ENRICHMENT_LOGIC, engagementPctBp, validateEvent } from '../../../pipelines/engagement/semantics.ts';
 
 const MAX_INT = 2_147_483_647;
 const DAY_MS = 86_400_000;
@@ -52,6 +54,30 @@ describe('engagement percent', () => {
   ])('is NULL when %s', (_, durationMs, lengthSeconds) => {
     expect(engagementPctBp(durationMs, lengthSeconds)).toBeNull();
   });
+});
+
+describe('a limit of the percent that counts', () => {
+  it.each([
+    ['below it', 59_000, 9_833],
+    ['at it', 60_000, 10_000],
+    ['above it', 61_000, 10_000],
+    ['not known', null, null],
+  ])('leaves alone what is not above it: %s', (_, durationMs, bp) => {
+    expect(engagementPctBp(durationMs, 60, { maxPctBp: 10_000 })).toBe(bp);
+  });
+});
+
+/** Of percents and of an event's bytes: whoever changes what comes out sees this fail. */
+it('is the logic that its number stands for: raise ENRICHMENT_LOGIC with every change, and note the digest here', () => {
+  const hash = createHash('sha256');
+  for (const length of [null, 0, 1, 3, 60, 7_201, MAX_INT]) {
+    for (const duration of [null, 0, 1, 499, 500, 60_000, MAX_INT]) {
+      hash.update(`${duration}/${length}=${engagementPctBp(duration, length)}\n`);
+    }
+  }
+  const content = { slug: ' a/Ä ', title: '', contentType: 'Video', lengthSeconds: 2 ** 40 };
+  hash.update(encodeContentPart(content));
+  expect([ENRICHMENT_LOGIC, hash.digest('hex').slice(0, 16)]).toEqual([1, '279c5d6db64d09b7']);
 });
 
 const COMMIT_MS = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
