@@ -13,7 +13,7 @@ import { ENGAGEMENT_WORKERS } from './engagement/workers.ts';
 import { kafkaProbe } from './operations/monitor/kafka-probe.ts';
 import { LetterCount } from './operations/monitor/letters.ts';
 import { Monitor } from './operations/monitor/monitor.ts';
-import type { MonitoredPipeline } from './operations/monitor/monitored.ts';
+import { alwaysMonitored, type MonitoredSource } from './operations/monitor/monitored.ts';
 import {
   clickHouseProbe,
   connectProbe,
@@ -63,11 +63,11 @@ const POLL_DEADLINE_MS = 10_000;
 
 function createMonitor(config: Config, logger: Logger): Monitor {
   const registry = new RegistryClient({ url: config.SLUICE_REGISTRY_URL });
-  const all: readonly MonitoredPipeline[] = [
+  const all: readonly MonitoredSource[] = [
     engagementMonitored({ mirrored: config.SLUICE_MIRROR_KAFKA_BROKERS.length > 0 }),
-    PRICES_MONITORED,
+    alwaysMonitored(PRICES_MONITORED),
   ];
-  const pipelines = all.filter(({ name }) => config.SLUICE_PIPELINES.includes(name));
+  const sources = all.filter(({ pipeline: { name } }) => config.SLUICE_PIPELINES.includes(name));
   const probes = [
     postgresProbe(readerUrl(config), SLOT_NAME),
     connectProbe(config.SLUICE_CONNECT_URL, CONNECTOR_NAME),
@@ -75,10 +75,13 @@ function createMonitor(config: Config, logger: Logger): Monitor {
     kafkaProbe({
       client: () => new KafkaClient(kafkaOptions(config, MONITOR)),
       clock: sourceClock(registry),
-      pipelines: pipelines.map((pipeline) => ({ pipeline, letters: new LetterCount(pipeline.name) })),
+      pipelines: sources.map((source) => ({ source, letters: new LetterCount(source.pipeline.name) })),
     }),
-    clickHouseProbe(clickHouseConfig(config), pipelines),
-    redisProbe(config.SLUICE_REDIS_URL, pipelines),
+    clickHouseProbe(
+      clickHouseConfig(config),
+      sources.map(({ pipeline }) => pipeline),
+    ),
+    redisProbe(config.SLUICE_REDIS_URL, sources),
     diskProbe(config.SLUICE_MONITOR_FOLDERS),
   ];
   const timing = { intervalMs: config.SLUICE_MONITOR_INTERVAL_MS, deadlineMs: POLL_DEADLINE_MS };

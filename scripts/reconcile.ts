@@ -4,7 +4,7 @@ import { KafkaClient } from '../connectors/kafka/client.ts';
 import { RegistryClient } from '../connectors/registry/client.ts';
 import { type Config, clickHouseConfig, kafkaOptions, loadConfig } from '../pipelines/config.ts';
 import { liveRules } from '../pipelines/engagement/leaderboard-deployment.ts';
-import { type BoardWindow, WINDOW_NAMES } from '../pipelines/engagement/reconcile/boards.ts';
+import type { BoardWindow } from '../pipelines/engagement/reconcile/boards.ts';
 import { reconcile } from '../pipelines/engagement/reconcile/reconcile.ts';
 import { judgedEnrichment } from '../pipelines/engagement/rollout.ts';
 import { reportLines } from '../pipelines/operations/reconcile/print.ts';
@@ -24,6 +24,11 @@ interface Options extends RepairFlags {
   readonly deadline: number;
   readonly strict?: boolean;
   readonly limit: number;
+}
+
+function windowNamed(text: string): BoardWindow {
+  if (/^[1-9]\d{0,4}[mhdw]$/.test(text)) return text;
+  throw badArgument(`--window ${text} is no window: give it as 1h`);
 }
 
 /** What both ways compare, and how; `close` it. */
@@ -109,7 +114,11 @@ operationFlags(program, { changes: true })
   .option('--repair', 'make what differs say what Postgres says, then compare again')
   .option('--max <n>', 'with --repair: refuse when more rows, or cells of one rollup, differ', countOf('max'), 1_000)
   .option('--rate <n>', 'with --repair: rows a second that are told to the pipeline', countOf('rate'), 500)
-  .addOption(new Option('--window <name>', 'only the boards of this window').choices([...WINDOW_NAMES]))
+  .option(
+    '--window <name>',
+    'only the boards of this window (10m, 1h, 1d, 1w, or those of the live variant)',
+    windowNamed,
+  )
   .option('--since <time>', 'only rows from this event_ts (or ts) on, and periods that begin later', timeOf('since'))
   .option('--deadline <seconds>', 'how long to wait for a sink to reach the position', countOf('deadline'), 120)
   .option('--strict', 'rows in the dead letter queue count as differences')

@@ -1,5 +1,6 @@
 /** `npm run replay`: rebuilds one sink or one stage beside what is read, and puts it in its place. docs/replay.md says how. */
 import { Option } from 'commander';
+import { type WindowSpec, windowOf } from '../pipelines/engagement/leaderboard/windows.ts';
 import { replayClickHouse } from './replay/clickhouse.ts';
 import { replayEnrichment } from './replay/enrichment.ts';
 import { replayExternal } from './replay/external.ts';
@@ -10,8 +11,21 @@ import { badArgument, countOf, timeOf } from './support/arguments.ts';
 import { operationFlags, operatorProgram } from './support/operation.ts';
 import { runScript } from './support/run.ts';
 
-const LEADERBOARD_ONLY = ['variant', 'prepare', 'retire', 'limit', 'minSamples'] as const;
+const LEADERBOARD_ONLY = ['variant', 'prepare', 'retire', 'limit', 'minSamples', 'windows'] as const;
+/** Each costs the stage its panes, and every event a sum. */
+const MAX_WINDOWS = 8;
 const ENRICH_ONLY = ['maxPct'] as const;
+
+function windowsFrom(text: string): WindowSpec[] {
+  const windows = text.split(',').map((one) => {
+    const window = windowOf(one.trim());
+    if (typeof window === 'string') throw badArgument(`--windows: ${window}`);
+    return window;
+  });
+  if (new Set(windows.map(({ name }) => name)).size < windows.length) throw badArgument('--windows names one twice');
+  if (windows.length > MAX_WINDOWS) throw badArgument(`--windows: at most ${MAX_WINDOWS}`);
+  return windows;
+}
 
 /** In basis points; null for none. */
 function maxPctOf(text: string): number | null {
@@ -36,6 +50,7 @@ operationFlags(program, { changes: true })
   .option('--prepare', 'of leaderboard: make the topics of the variant; then start its workers')
   .option('--limit <n>', 'with --prepare: places of a board', countOf('limit'))
   .option('--min-samples <n>', 'with --prepare: percent samples that the average needs', countOf('min-samples'))
+  .option('--windows <list>', 'with --prepare: windows as size/pane, e.g. 10m,6h/5m,1d', windowsFrom)
   .option('--max-pct <percent>', 'of enrich: the most percent that an event counts for, or none', maxPctOf)
   .option('--swap', 'of a stage: show the variant; of enrich: make all rows anew')
   .option('--retire', 'of leaderboard: delete the topics of a variant that is not shown')

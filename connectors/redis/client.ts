@@ -3,7 +3,7 @@ import { Cluster, Redis } from 'ioredis';
 import { SluiceError } from '../../engine/errors.ts';
 import { redisError } from './errors.ts';
 import { LATEST } from './latest-script.ts';
-import { ACQUIRE, FORGET, REBUILD, REFRESH, TOP, WRITE } from './scripts.ts';
+import { ACQUIRE, DROP, FORGET, REBUILD, REFRESH, TOP, WRITE } from './scripts.ts';
 
 export interface RedisClientOptions {
   /** `redis://[user:password@]host:port[/db]` (rediss for TLS); several with commas between them are nodes of a cluster. */
@@ -24,6 +24,7 @@ export interface BoardScripts {
   sluiceRefresh(...args: ScriptArgument[]): Promise<unknown>;
   sluiceTop(...args: ScriptArgument[]): Promise<unknown>;
   sluiceForget(...args: ScriptArgument[]): Promise<unknown>;
+  sluiceDrop(...args: ScriptArgument[]): Promise<unknown>;
   sluiceLatest(...args: ScriptArgument[]): Promise<unknown>;
 }
 
@@ -44,6 +45,7 @@ const scripts = {
   sluiceRefresh: { lua: REFRESH, numberOfKeys: 3 },
   sluiceTop: { lua: TOP, numberOfKeys: 2, readOnly: true },
   sluiceForget: { lua: FORGET, numberOfKeys: 1 },
+  sluiceDrop: { lua: DROP, numberOfKeys: 1 },
   sluiceLatest: { lua: LATEST, numberOfKeys: 4 },
 };
 

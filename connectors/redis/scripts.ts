@@ -320,3 +320,17 @@ local missing = 0
 for i = 4, 3 + fences do missing = missing + 1 - redis.call('HEXISTS', KEYS[1], ARGV[i]) end
 return missing
 `;
+
+/** KEYS: the stamps. ARGV: base key, boards. Takes a leaderboard away, with what is gathered of it. */
+export const DROP = `
+for _, prefix in ipairs({ ARGV[1], ARGV[1] .. ':rebuild' }) do
+  for b = 2, #ARGV do
+    local members = redis.call('ZRANGE', prefix .. ':' .. ARGV[b], 0, -1)
+    for i = 1, #members do redis.call('UNLINK', prefix .. ':content:' .. members[i]) end
+    redis.call('UNLINK', prefix .. ':' .. ARGV[b])
+  end
+  redis.call('UNLINK', prefix .. ':asof')
+end
+redis.call('UNLINK', ARGV[1] .. ':owners')
+return 'dropped'
+`;

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { SluiceError } from '../../engine/errors.ts';
 import type { LogClient } from '../../engine/log.ts';
 import { type Deployed, parseDeployment, readDeployment } from '../operations/deployments.ts';
+import { WINDOWS, type WindowSpec } from './leaderboard/windows.ts';
 import { LEADERBOARD_CHANGELOG, LEADERBOARDS } from './topics.ts';
 
 /** Its part of `sluice.deployments`. */
@@ -19,6 +20,11 @@ const rules = z.object({
   limit: z.int().min(1),
   /** Percent samples a content needs to be ranked by its average. */
   minSamples: z.int().min(1),
+  /** Those of the first variant when left out. */
+  windows: z
+    .array(z.object({ name: z.string(), sizeMs: z.int().min(1), paneMs: z.int().min(1) }))
+    .min(1)
+    .optional(),
 });
 
 export type LeaderboardRules = z.infer<typeof rules>;
@@ -35,7 +41,8 @@ export type LeaderboardDeployment = z.infer<typeof schema>;
 export const FIRST_VARIANT = 'a';
 export const DEFAULT_RULES: LeaderboardRules = { limit: 100, minSamples: 10 };
 
-const FIRST: LeaderboardDeployment = {
+/** Until a record says otherwise. */
+export const FIRST_LEADERBOARDS: LeaderboardDeployment = {
   live: FIRST_VARIANT,
   generation: 0,
   variants: { [FIRST_VARIANT]: DEFAULT_RULES },
@@ -43,12 +50,12 @@ const FIRST: LeaderboardDeployment = {
 
 /** Throws DEPLOYMENT_INVALID (fatal) for a record that is none. */
 export function leaderboardDeployment({ text }: Pick<Deployed, 'text'>): LeaderboardDeployment {
-  if (text === null) return FIRST;
+  if (text === null) return FIRST_LEADERBOARDS;
   return parseDeployment(schema, LEADERBOARD, text, ({ live, variants }) => variants[live] !== undefined);
 }
 
 /** The rules of a variant. Throws VARIANT_UNKNOWN (fatal). */
-export function rulesOf({ variants }: LeaderboardDeployment, variant: string): LeaderboardRules {
+export function rulesOf({ variants }: Pick<LeaderboardDeployment, 'variants'>, variant: string): LeaderboardRules {
   const found = variants[variant];
   if (found !== undefined) return found;
   throw new SluiceError(
@@ -57,10 +64,19 @@ export function rulesOf({ variants }: LeaderboardDeployment, variant: string): L
   );
 }
 
-/** The rules of the boards that are shown. */
-export async function liveRules(client: LogClient): Promise<LeaderboardRules> {
-  const deployment = leaderboardDeployment(await readDeployment(client, LEADERBOARD));
-  return rulesOf(deployment, deployment.live);
+export function windowsOf({ windows }: Pick<LeaderboardRules, 'windows'>): readonly WindowSpec[] {
+  return windows ?? WINDOWS;
+}
+
+export async function readLeaderboards(client: LogClient): Promise<LeaderboardDeployment> {
+  return leaderboardDeployment(await readDeployment(client, LEADERBOARD));
+}
+
+/** The rules of the boards that are shown, with their windows. */
+export async function liveRules(client: LogClient): Promise<Required<LeaderboardRules>> {
+  const deployment = await readLeaderboards(client);
+  const live = rulesOf(deployment, deployment.live);
+  return { ...live, windows: [...windowsOf(live)] };
 }
 
 export interface VariantNames {

@@ -2,7 +2,6 @@
 import type { RedisClientOptions } from '../../connectors/redis/client.ts';
 import { type BoardPlace, type BoardReading, boardReader } from '../../connectors/redis/reader.ts';
 import type { Metric } from './leaderboard/record.ts';
-import type { WindowName } from './leaderboard/windows.ts';
 import { leaderboardName } from './redis-boards.ts';
 
 export interface TopEntry {
@@ -42,8 +41,8 @@ export interface Top {
 
 export interface LeaderboardReader {
   connect(): Promise<void>;
-  /** The first n places (at most 100), in one round trip. Throws REDIS_… as of connectors/redis/errors.ts. */
-  top(window: WindowName, metric: Metric, n: number): Promise<Top>;
+  /** The first n places (at most 100) of a window (10m, 1h, 1d, 1w, unless a variant has others), in one round trip. Throws REDIS_… as of connectors/redis/errors.ts. */
+  top(window: string, metric: Metric, n: number): Promise<Top>;
   close(): Promise<void>;
 }
 

@@ -3,17 +3,14 @@ import type { BoardOperation, LeaderboardSpec, MapRecord } from '../../connector
 import { SluiceError } from '../../engine/errors.ts';
 import type { LeaderboardRecord } from '../../schemas/engagement/leaderboard-record.ts';
 import { METRICS } from './leaderboard/record.ts';
-import { WINDOWS, type WindowName } from './leaderboard/windows.ts';
+import { WINDOWS, type WindowSpec } from './leaderboard/windows.ts';
 
 const DAY_SECONDS = 86_400;
 
 /** Kept without writes: long enough for an outage over a weekend, and never shorter than the window. */
-const TTL_SECONDS: Readonly<Record<WindowName, number>> = {
-  '10m': 3 * DAY_SECONDS,
-  '1h': 3 * DAY_SECONDS,
-  '1d': 4 * DAY_SECONDS,
-  '1w': 10 * DAY_SECONDS,
-};
+function ttlSeconds({ sizeMs }: WindowSpec): number {
+  return 3 * DAY_SECONDS + Math.floor(sizeMs / 1_000 / DAY_SECONDS) * DAY_SECONDS;
+}
 
 /** Fields of a content's hash, in the order of `valuesOf`. */
 const FIELDS = [
@@ -36,12 +33,17 @@ export function leaderboardName(window: string): string {
 }
 
 /** One leaderboard for each window, with a board for each metric. */
-export const ENGAGEMENT_LEADERBOARDS: readonly LeaderboardSpec[] = WINDOWS.map(({ name }) => ({
-  name: leaderboardName(name),
-  boards: METRICS,
-  fields: FIELDS,
-  ttlSeconds: TTL_SECONDS[name],
-}));
+export function leaderboardSpecs(windows: readonly WindowSpec[]): readonly LeaderboardSpec[] {
+  return windows.map((window) => ({
+    name: leaderboardName(window.name),
+    boards: METRICS,
+    fields: FIELDS,
+    ttlSeconds: ttlSeconds(window),
+  }));
+}
+
+/** Those of the first variant. */
+export const ENGAGEMENT_LEADERBOARDS = leaderboardSpecs(WINDOWS);
 
 /** What a record of `engagement.leaderboards` means. Throws UNDECODABLE (dead-letter) for a tombstone with a strange key. */
 export const mapLeaderboardRecord: MapRecord<LeaderboardRecord> = (record): BoardOperation => {

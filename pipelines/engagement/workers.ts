@@ -22,9 +22,9 @@ import { GATHER_BYTES, preparing, schemaId, type WorkerEnvironment, type WorkerT
 import { engagementClickHouseSink } from './clickhouse-rows.ts';
 import { engagementChangeDecoder } from './codec/cdc.ts';
 import { changeDecoder, leaderboardChangeDecoder } from './codec/change.ts';
-import { eventBodyDecoder } from './codec/event.ts';
 import { leaderboardDecoder } from './codec/leaderboard.ts';
 import { contentTable } from './content-table.ts';
+import { enrichSchemas } from './enrich/schemas.ts';
 import { enrichStage } from './enrich.ts';
 import { ENRICHMENT, editionOf, enrichmentDeployment } from './enrichment-deployment.ts';
 import {
@@ -33,22 +33,16 @@ import {
   leaderboardDeployment,
   rulesOf,
   variantNames,
+  windowsOf,
 } from './leaderboard-deployment.ts';
 import { leaderboardStage } from './leaderboard-stage.ts';
-import { ENGAGEMENT_LEADERBOARDS, mapLeaderboardRecord } from './redis-boards.ts';
+import { leaderboardSpecs, mapLeaderboardRecord } from './redis-boards.ts';
 import { CDC_EVENTS, CHANGES, CLICKHOUSE_SINK, DLQ, EVENTS_V1, MIRROR, REDIS_SINK } from './topics.ts';
 
 async function enrich(environment: WorkerEnvironment): Promise<RunnableWorker> {
   const { config, client, logger, registry } = environment;
   const decoder = engagementChangeDecoder(registry);
-  const ids = {
-    key: await schemaId(registry, SUBJECTS.eventKey),
-    event: await schemaId(registry, SUBJECTS.event),
-    change: await schemaId(registry, SUBJECTS.change),
-  };
-  // The store keeps what earlier versions wrote. A version registered later ends the worker, which then starts with it.
-  const bodies = eventBodyDecoder(registry);
-  await bodies.load(await registry.versionIds(SUBJECTS.event.name));
+  const { ids, bodies } = await enrichSchemas(registry);
   let worker: RunnableWorker;
   const contents = contentTable(environment, (error) => worker.fail(error));
   const decode = preparing(decoder);
@@ -140,7 +134,8 @@ async function redis({ config, client, logger, registry }: WorkerEnvironment): P
   const decoder = leaderboardDecoder(registry);
   const name = REDIS_SINK;
   const deployed = await readDeployment(client, LEADERBOARD);
-  const { live, generation } = leaderboardDeployment(deployed);
+  const deployment = leaderboardDeployment(deployed);
+  const { live, generation } = deployment;
   const worker = sinkWorker({
     definition: {
       name,
@@ -149,7 +144,7 @@ async function redis({ config, client, logger, registry }: WorkerEnvironment): P
       sink: redisSink<LeaderboardRecord>({
         name,
         redis: { url: config.SLUICE_REDIS_URL },
-        leaderboards: ENGAGEMENT_LEADERBOARDS,
+        leaderboards: leaderboardSpecs(windowsOf(rulesOf(deployment, live))),
         map: mapLeaderboardRecord,
         partitions: config.SLUICE_PARTITIONS,
       }),

@@ -117,7 +117,7 @@ async function compare(options: ReplayOptions, { config, signal, progress }: Ope
       const { deployment } = await readRollout(client);
       const rules = rulesOf(options, deployment);
       const registry = new RegistryClient({ url: config.SLUICE_REGISTRY_URL });
-      const shown = (done: number, total: number) => progress.update(done, total, 'compared');
+      const shown = (done: number, total: number | null) => progress.update(done, total, 'compared');
       const report = await compareEnrichment({ client, registry, rules, dir, signal, progress: shown });
       const { rows, changed, days, samples } = report;
       const lines = [

@@ -16,6 +16,7 @@ import {
 } from '../../pipelines/engagement/leaderboard-deployment.ts';
 import {
   compareVariants,
+  dropUnshown,
   type PlaceChange,
   untilCaughtUp,
   untilShown,
@@ -81,8 +82,8 @@ async function publish(config: Config, deployment: LeaderboardDeployment): Promi
 }
 
 const STEPS: Readonly<Record<Exclude<Action, 'compare'>, (variant: string, options: ReplayOptions) => Step>> = {
-  prepare: (variant, { limit = DEFAULT_RULES.limit, minSamples = DEFAULT_RULES.minSamples }) => ({
-    next: (present) => prepared(present, variant, { limit, minSamples }),
+  prepare: (variant, { limit = DEFAULT_RULES.limit, minSamples = DEFAULT_RULES.minSamples, windows }) => ({
+    next: (present) => prepared(present, variant, { limit, minSamples, ...(windows === undefined ? {} : { windows }) }),
     lines: [
       `Makes the topics of variant ${variant}: boards of ${limit} places, averages from ${minSamples} samples on. Nothing shows it yet.`,
       `Start its workers then: SLUICE_LEADERBOARD_VARIANT=${variant} npm run worker -- engagement.leaderboard`,
@@ -101,6 +102,7 @@ const STEPS: Readonly<Record<Exclude<Action, 'compare'>, (variant: string, optio
     next: (present) => (present.live === variant ? present : shownAnew(present, variant)),
     lines: [
       `Shows variant ${variant} once it has counted all that is there now. The present boards are shown until the new ones are whole.`,
+      'Boards of windows that it does not have are taken away then.',
       'Leaderboard workers that are not pinned to a variant end and start again on this one.',
     ],
     execute: async (next, { config, signal }) => {
@@ -112,7 +114,9 @@ const STEPS: Readonly<Record<Exclude<Action, 'compare'>, (variant: string, optio
         await kafka.close();
       }
       await publish(config, next);
-      await untilShown(config.SLUICE_REDIS_URL, config.SLUICE_GENERATION + next.generation, waiting);
+      const shown = { generation: config.SLUICE_GENERATION + next.generation, rules: rulesOf(next, variant) };
+      await untilShown(config.SLUICE_REDIS_URL, shown, waiting);
+      await dropUnshown(config.SLUICE_REDIS_URL, next);
       return { lines: [`Redis shows variant ${variant}.`], report: next, complete: true };
     },
   }),

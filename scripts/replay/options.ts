@@ -1,3 +1,4 @@
+import type { WindowSpec } from '../../pipelines/engagement/leaderboard/windows.ts';
 import type { OperationFlags } from '../support/operation.ts';
 
 export interface ReplayOptions extends OperationFlags {
@@ -10,6 +11,7 @@ export interface ReplayOptions extends OperationFlags {
   readonly retire?: boolean;
   readonly limit?: number;
   readonly minSamples?: number;
+  readonly windows?: WindowSpec[];
   /** Basis points; null for no limit. */
   readonly maxPct?: number | null;
   readonly from?: Date;

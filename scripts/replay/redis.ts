@@ -1,7 +1,12 @@
 /** `npm run replay -- --sink redis`. */
 import { KafkaClient } from '../../connectors/kafka/client.ts';
 import { kafkaOptions } from '../../pipelines/config.ts';
-import { LEADERBOARD, leaderboardDeployment, shownAnew } from '../../pipelines/engagement/leaderboard-deployment.ts';
+import {
+  LEADERBOARD,
+  leaderboardDeployment,
+  rulesOf,
+  shownAnew,
+} from '../../pipelines/engagement/leaderboard-deployment.ts';
 import { untilShown } from '../../pipelines/engagement/replay/leaderboard.ts';
 import { readDeployment, writeDeployment } from '../../pipelines/operations/deployments.ts';
 import { runOperation } from '../support/operation.ts';
@@ -32,7 +37,12 @@ export async function replayRedis(options: ReplayOptions): Promise<void> {
     execute: async (deployment, { config, signal }) => {
       await writeDeployment(kafkaOptions(config, 'sluice-replay'), LEADERBOARD, JSON.stringify(deployment));
       const generation = config.SLUICE_GENERATION + deployment.generation;
-      await untilShown(config.SLUICE_REDIS_URL, generation, { signal, deadlineMs: options.deadline * 1_000 });
+      const rules = rulesOf(deployment, deployment.live);
+      await untilShown(
+        config.SLUICE_REDIS_URL,
+        { generation, rules },
+        { signal, deadlineMs: options.deadline * 1_000 },
+      );
       return { lines: ['All boards are rebuilt.'], report: { generation }, complete: true };
     },
   });

@@ -119,8 +119,23 @@ it('says that the public topic on the same cluster needs no replay', async () =>
   expect(output).toMatch(/REPLAY_NOT_NEEDED/);
 });
 
-it('rolls other rules of the leaderboards out over history, and takes the old ones away', async () => {
-  await replay('--stage', 'leaderboard', '--variant', 'b', '--prepare', '--limit', '40', '--min-samples', '3', '--yes');
+/** One of its own, one of the usual ones with other panes, one less. */
+const WINDOWS = ['--windows', '10m,3h/5m,1d/1h,1w'];
+
+it('rolls other rules and windows of the leaderboards out over history, and takes the old ones away', async () => {
+  await replay(
+    '--stage',
+    'leaderboard',
+    '--variant',
+    'b',
+    '--prepare',
+    '--limit',
+    '40',
+    '--min-samples',
+    '3',
+    ...WINDOWS,
+    '--yes',
+  );
   green = spawn(process.execPath, [join(import.meta.dirname, '../../scripts/worker.ts'), 'engagement.leaderboard'], {
     env: { ...pipeline.env, SLUICE_LEADERBOARD_VARIANT: 'b', SLUICE_STATE_DIR: folder, SLUICE_METRICS_PORT: '0' },
     stdio: 'ignore',
@@ -138,6 +153,10 @@ it('rolls other rules of the leaderboards out over history, and takes the old on
   expect(await redis.zcard(BOARD)).toBeLessThanOrEqual(40 * 4);
   await flowing;
   expect(await board.least()).toBeGreaterThanOrEqual(40);
+  expect(await redis.zcard('lb:{engagement:3h}:events')).toBeGreaterThan(0);
+  expect(await redis.keys('lb:{engagement:1h}:*')).toEqual([]);
+  const { report } = await pipeline.reconcile();
+  expect(Object.keys((report as unknown as { sinks: object }).sinks)).toContain('redis.3h');
   await expectEqual();
 
   // The worker of the pipeline has followed; the one that was pinned is not needed any more.

@@ -16,10 +16,10 @@ import { type Contribution, type LeaderboardChange, type LeaderboardOutput, lead
 import { CLOCK, type Clock, CONTENT, emptyPane, type PaneSums, type Stored } from './stored.ts';
 import { accumulate, contribute, isEmptied } from './sums.ts';
 import { type BoardRules, type ContentState, WindowBoards } from './window-boards.ts';
-import { boundsAt, paneOfMicros, paneOfMillis, WINDOWS, type WindowName, type WindowSpec } from './windows.ts';
+import { boundsAt, paneOfMicros, paneOfMillis, WINDOWS, type WindowSpec } from './windows.ts';
 
 export interface LeaderboardOptions {
-  /** Only tests give others. */
+  /** `WINDOWS`. The same ones for the life of a store. */
   readonly windows?: readonly WindowSpec[];
   /** Places of a board. 100. */
   readonly limit?: number;
@@ -159,7 +159,7 @@ export class LeaderboardState {
    * Tells a state that starts from nothing that the output already holds a record of this content: the next publication
    * replaces it or takes it off.
    */
-  assumePublished(window: WindowName, contentId: string): void {
+  assumePublished(window: string, contentId: string): void {
     const state = this.#windows.find(({ spec }) => spec.name === window);
     if (state === undefined || contentId === '') return;
     const content = this.#content(contentId);

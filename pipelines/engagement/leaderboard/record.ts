@@ -1,6 +1,5 @@
 /** What the leaderboard reads and publishes. */
 import type { LeaderboardRecord } from '../../../schemas/engagement/leaderboard-record.ts';
-import type { WindowName } from './windows.ts';
 
 export type Metric = 'events' | 'seconds' | 'avg_pct';
 
@@ -35,6 +34,6 @@ export type LeaderboardOutput =
   | { readonly kind: 'tombstone'; readonly key: string };
 
 /** `window|content id`; with an empty content id the key of the window's as-of stamp. */
-export function leaderboardKey(window: WindowName, contentId: string): string {
+export function leaderboardKey(window: string, contentId: string): string {
   return `${window}|${contentId}`;
 }

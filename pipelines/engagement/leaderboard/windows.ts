@@ -3,10 +3,9 @@
  * to p: aligned to the Unix epoch, so that SQL can say the same.
  */
 
-export type WindowName = '10m' | '1h' | '1d' | '1w';
-
 export interface WindowSpec {
-  readonly name: WindowName;
+  /** A number and m, h, d or w: its size. */
+  readonly name: string;
   readonly sizeMs: number;
   /** Divides `sizeMs`. */
   readonly paneMs: number;
@@ -29,6 +28,31 @@ export const WINDOWS: readonly WindowSpec[] = [
   { name: '1d', sizeMs: DAY, paneMs: 15 * MINUTE },
   { name: '1w', sizeMs: 7 * DAY, paneMs: 2 * HOUR },
 ];
+
+const UNITS: Readonly<Record<string, number>> = { s: SECOND, m: MINUTE, h: HOUR, d: DAY, w: 7 * DAY };
+
+/** Changes are kept for nine days: the window, and the day that an event may be dated ahead. */
+const MAX_SIZE_MS = 8 * DAY;
+/** What a window costs is by its panes. */
+const MAX_PANES = 1_000;
+
+function millisOf(text: string): number | null {
+  const [, count, unit] = /^([1-9]\d{0,4})([smhdw])$/.exec(text) ?? [];
+  return unit === undefined ? null : Number(count) * UNITS[unit]!;
+}
+
+/** A window given as `size/pane` (`6h/5m`), or by the name of one of `WINDOWS`; a text says what is wrong with it. */
+export function windowOf(text: string): WindowSpec | string {
+  const known = WINDOWS.find(({ name }) => name === text);
+  if (known !== undefined) return known;
+  const [name = '', pane] = text.split('/');
+  const [sizeMs, paneMs] = [millisOf(name), millisOf(pane ?? '')];
+  if (sizeMs === null || paneMs === null || !/[mhdw]$/.test(name)) return `${text} is no window: give it as 6h/5m`;
+  if (sizeMs > MAX_SIZE_MS) return `${name} is more than 8 days: the changes of earlier events are gone`;
+  if (sizeMs % paneMs !== 0) return `${pane} does not divide ${name}`;
+  if (sizeMs / paneMs > MAX_PANES) return `${text} has more than ${MAX_PANES} panes`;
+  return { name, sizeMs, paneMs };
+}
 
 /** Start (ms) of the pane that holds a time in milliseconds. */
 export function paneOfMillis(window: WindowSpec, timeMs: number): number {

@@ -13,8 +13,25 @@ import { nameText, type Source } from './source.ts';
 import { untilWarehouseWrote } from './wait.ts';
 import type { Warehouse } from './warehouse.ts';
 
-export const WINDOW_NAMES = ['10m', '1h', '1d', '1w'] as const;
-export type BoardWindow = (typeof WINDOW_NAMES)[number];
+/** A window of the boards by its name. */
+export type BoardWindow = string;
+
+export interface WindowRule {
+  readonly name: BoardWindow;
+  readonly sizeMs: number;
+  /** What its end is a multiple of. */
+  readonly paneMs: number;
+}
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 1_440 * MINUTE_MS;
+
+const WINDOWS: readonly WindowRule[] = [
+  { name: '10m', sizeMs: 10 * MINUTE_MS, paneMs: 10_000 },
+  { name: '1h', sizeMs: 60 * MINUTE_MS, paneMs: MINUTE_MS },
+  { name: '1d', sizeMs: DAY_MS, paneMs: 15 * MINUTE_MS },
+  { name: '1w', sizeMs: 7 * DAY_MS, paneMs: 120 * MINUTE_MS },
+];
 
 export const METRIC_NAMES = ['events', 'seconds', 'avg_pct'] as const;
 export type BoardMetric = (typeof METRIC_NAMES)[number];
@@ -25,7 +42,10 @@ export interface BoardRules {
   readonly limit: number;
   /** Percent samples a content needs to be ranked by its average. */
   readonly minSamples: number;
+  readonly windows: readonly WindowRule[];
 }
+
+export const DEFAULT_BOARDS: BoardRules = { limit: 100, minSamples: 10, windows: WINDOWS };
 
 /** A content of which a board says something wrong. */
 export interface PlaceDifference {
@@ -63,7 +83,7 @@ export interface BoardsComparison {
 /** Compares the boards of one window; returns how far they had counted. */
 export async function compareWindow(
   comparison: BoardsComparison,
-  window: BoardWindow,
+  window: WindowRule,
 ): Promise<ReadonlyMap<number, bigint>> {
   const sums = new Map<string, ReadonlyMap<string, Sums>>();
   const counted = new Map<number, bigint>();
@@ -81,15 +101,15 @@ export async function compareWindow(
     // The three boards of a window nearly always stand at the same pane.
     const atSnapshot = sums.get(bounds) ?? (await comparison.source.contentSums(startMs, endMs));
     sums.set(bounds, atSnapshot);
-    await compareBoard(comparison, { window, ...board, atSnapshot });
+    await compareBoard(comparison, { window: window.name, ...board, atSnapshot });
   }
   return counted;
 }
 
-/** Reads a board until all partitions stand at the same window and have passed the snapshot. */
+/** Reads a board until all partitions stand at the same window, which is one of the rule, and have passed the snapshot. */
 async function settledReading(
   { reader, partitions, rules, source, deadline }: BoardsComparison,
-  window: BoardWindow,
+  { name: window, sizeMs, paneMs }: WindowRule,
   metric: BoardMetric,
 ): Promise<{ reading: BoardReading; stamp: BoardStamp }> {
   const { lsn } = source.position;
@@ -97,13 +117,16 @@ async function settledReading(
     ask: async () => await reader.top(`engagement:${window}`, metric, rules.limit * partitions),
     done: (reading) => {
       const stamp = stampOf(reading, { partitions, lsn });
-      return stamp === null ? null : { reading, stamp };
+      if (stamp === null || stamp.endMs - stamp.startMs !== sizeMs || stamp.endMs % paneMs !== 0) return null;
+      return { reading, stamp };
     },
     missing: ({ stamps }) =>
       Array.from({ length: partitions }, (_, partition) => {
-        const { source_lsn, window_end } = stamps.get(partition) ?? {};
+        const { source_lsn, window_start, window_end } = stamps.get(partition) ?? {};
         const at =
-          source_lsn === undefined ? 'no stamp' : `at ${formatLsn(BigInt(source_lsn))}, window to ${window_end}`;
+          source_lsn === undefined
+            ? 'no stamp'
+            : `at ${formatLsn(BigInt(source_lsn))}, window from ${window_start} to ${window_end}`;
         return `Redis ${window} ${metric}, partition ${partition}: ${at}, wanted ${formatLsn(lsn)}`;
       }).join('; '),
   });

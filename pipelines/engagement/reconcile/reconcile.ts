@@ -8,7 +8,7 @@ import { type BoardReader, boardReader } from '../../../connectors/redis/reader.
 import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import { SluiceError } from '../../../engine/errors.ts';
 import type { LogClient } from '../../../engine/log.ts';
-import { Deadline, until } from '../../operations/reconcile/deadline.ts';
+import { Deadline } from '../../operations/reconcile/deadline.ts';
 import {
   confirmed,
   Findings,
@@ -17,9 +17,11 @@ import {
   unknownSink,
   verdictOf,
 } from '../../operations/reconcile/report.ts';
+import { askPostgres } from '../../operations/reconcile/snapshot.ts';
 import { CHANGES, CLICKHOUSE_SINK } from '../topics.ts';
-import { type BoardRules, type BoardWindow, compareWindow, type PlaceDifference, WINDOW_NAMES } from './boards.ts';
+import { type BoardRules, type BoardWindow, compareWindow, type PlaceDifference } from './boards.ts';
 import { type DeadLetters, NO_LETTERS, readDeadLetters } from './dead-letters.ts';
+import { type Asked, askDeployed, isStill } from './deployed.ts';
 import { ExternalTopic } from './external.ts';
 import { ROLLUPS, type Rollup } from './period.ts';
 import { type CellDifference, compareRollup } from './rollups.ts';
@@ -31,7 +33,7 @@ import { type Progress, Warehouse } from './warehouse.ts';
 
 export type ReconcileStep = 'snapshot' | 'passed' | 'rows' | 'external' | 'rollups';
 
-export interface ReconcileOptions {
+export interface ReconcileOptions extends Asked {
   /** A role that may create a replication slot and read `content` and `engagement_events`. */
   readonly postgresUrl: string;
   readonly clickHouse: ClickHouseConfig;
@@ -40,10 +42,6 @@ export interface ReconcileOptions {
   /** The log that holds the external topic, where it is on another cluster. */
   readonly externalLog?: LogClient;
   readonly schemas: SchemaSource;
-  /** Rules of the boards that are shown. 100 places, 10 samples. */
-  readonly rules?: () => Promise<BoardRules>;
-  /** The logic that is deployed, and whether all rows are of it. Without: the first one, of all. */
-  readonly enrichment?: () => Promise<JudgedEnrichment>;
   /** Boards to compare; all of them when left out. */
   readonly windows?: readonly BoardWindow[];
   /** Leaves out rows with an earlier event_ts, and periods that begin earlier. Boards are compared whole. */
@@ -66,17 +64,6 @@ export interface ReconcileOptions {
   readonly probe?: (step: ReconcileStep) => Promise<void>;
 }
 
-/** By which logic events are enriched; a change of it is rolled out by npm run replay. */
-export interface JudgedEnrichment {
-  readonly edition: string;
-  /** The most percent that an event counts for, in basis points; null for no limit. */
-  readonly maxPctBp: number | null;
-  /** What is not of it yet; empty when all is. */
-  readonly pending: string;
-}
-
-const NO_LIMIT: JudgedEnrichment = { edition: '', maxPctBp: null, pending: '' };
-
 /** What differs, by sink, as far as `limit` goes. */
 export interface Subjects {
   readonly clickHouseRows: readonly RowDifference[];
@@ -97,7 +84,6 @@ export interface Comparison {
 
 /** While contents are edited the log may not lead back exactly (docs/reconcile.md): then another snapshot decides. */
 const ATTEMPTS = 3;
-const DEFAULT_RULES: BoardRules = { limit: 100, minSamples: 10 };
 
 /** Compares everything. Never throws because of a server: what could not be compared is `unknown`, with the reason. Throws what `different` throws. */
 export async function reconcile(options: ReconcileOptions): Promise<ReconcileReport> {
@@ -130,8 +116,10 @@ async function attemptOnce(options: ReconcileOptions, last: boolean): Promise<At
   const reader = boardReader({ url: options.redisUrl });
   const deadlineSeconds = options.deadlineSeconds ?? 120;
   try {
-    const logic = await rolledOut(options, new Deadline(deadlineSeconds));
-    if (typeof logic === 'string') return { report: unknownReport('enrichment', logic, started), leaps: false };
+    await askPostgres(options.postgresUrl);
+    const deployed = await askDeployed(options, new Deadline(deadlineSeconds));
+    if (typeof deployed === 'string') return { report: unknownReport('deployments', deployed, started), leaps: false };
+    const { logic, rules } = deployed;
     const asked = {
       url: options.postgresUrl,
       since: options.since ?? null,
@@ -144,10 +132,10 @@ async function attemptOnce(options: ReconcileOptions, last: boolean): Promise<At
       const pipeline = options.pipeline ?? CLICKHOUSE_SINK;
       const warehouse = new Warehouse(client, { pipeline, topic: CHANGES, position, ...asked });
       await options.probe?.('snapshot');
-      const run = new Run({ options, source, warehouse, reader, deadlineSeconds });
+      const run = new Run({ options, rules, source, warehouse, reader, deadlineSeconds });
       const sinks = await run.sinks();
       if (verdictOf(sinks) === 'different' && !(await isStill(logic, options))) {
-        return { report: unknownReport('enrichment', 'the logic was changed meanwhile', started), leaps: false };
+        return { report: unknownReport('deployments', 'the logic was changed meanwhile', started), leaps: false };
       }
       const leaps = await warehouse.hasInvisibleCorrections().catch(() => false);
       const report = { result: verdictOf(sinks), position: formatLsn(position.lsn), sinks, tookMs: since(started) };
@@ -172,27 +160,9 @@ function unknownReport(sink: string, problem: string, started: number): Reconcil
   return { result: 'unknown', position: null, sinks, tookMs: since(started) };
 }
 
-/** The logic that all rows are of, before the snapshot is taken: so it finds no other. A text: why that cannot be said. */
-async function rolledOut({ enrichment }: ReconcileOptions, deadline: Deadline): Promise<JudgedEnrichment | string> {
-  if (enrichment === undefined) return NO_LIMIT;
-  try {
-    return await until(deadline, {
-      ask: enrichment,
-      done: (logic) => (logic.pending === '' ? logic : null),
-      missing: ({ edition, pending }) => `edition ${edition} of engagement.enrich is being rolled out: ${pending}`,
-    });
-  } catch (error) {
-    if (!(error instanceof SluiceError)) throw error;
-    return `${error.code}: ${error.message}`;
-  }
-}
-
-async function isStill({ edition }: JudgedEnrichment, { enrichment }: ReconcileOptions): Promise<boolean> {
-  return enrichment === undefined || (await enrichment()).edition === edition;
-}
-
 interface RunParts {
   readonly options: ReconcileOptions;
+  readonly rules: BoardRules;
   readonly source: Source;
   readonly warehouse: Warehouse;
   readonly reader: BoardReader;
@@ -219,7 +189,8 @@ class Run {
     this.#clickHouseRows = new Findings(limit);
     this.#externalRows = new Findings(limit);
     this.#cells = new Map(ROLLUPS.map((rollup) => [rollup, new Findings(limit)]));
-    this.#places = new Map((parts.options.windows ?? WINDOW_NAMES).map((window) => [window, new Findings(limit)]));
+    const windows = parts.options.windows ?? parts.rules.windows.map(({ name }) => name);
+    this.#places = new Map(windows.map((window) => [window, new Findings(limit)]));
   }
 
   comparison(report: ReconcileReport): Comparison {
@@ -305,15 +276,16 @@ class Run {
   }
 
   async #boards(window: BoardWindow, findings: Findings<PlaceDifference>): Promise<Readonly<Record<string, string>>> {
-    const { source, warehouse, reader } = this.#parts;
+    const { source, warehouse, reader, rules } = this.#parts;
+    const rule = rules.windows.find(({ name }) => name === window);
+    if (rule === undefined) throw noSuchWindow(window, rules);
     const deadline = this.#deadline();
     await reader.connect();
     const partitions = this.#partitions;
-    const rules = (await this.#parts.options.rules?.()) ?? DEFAULT_RULES;
     const explained = this.#explained.filter(({ warehouseOnly }) => !warehouseOnly);
     const counted = await compareWindow(
       { source, warehouse, reader, partitions, rules, explained, deadline, findings },
-      window,
+      rule,
     );
     return Object.fromEntries([...counted].map(([partition, offset]) => [partition, String(offset)]));
   }
@@ -366,4 +338,12 @@ class Run {
       return false;
     }
   }
+}
+
+function noSuchWindow(window: BoardWindow, { windows }: BoardRules): SluiceError {
+  const names = windows.map(({ name }) => name).join(', ');
+  return new SluiceError(`There are no boards of ${window}: there is ${names}`, {
+    code: 'WINDOW_UNKNOWN',
+    action: 'fatal',
+  });
 }

@@ -4,19 +4,19 @@
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import type { RegistryClient } from '../../../connectors/registry/client.ts';
 import type { LogClient } from '../../../engine/log.ts';
 import type { Emit } from '../../../engine/stage.ts';
 import { ViewStore } from '../../../engine/view-store.ts';
 import type { EngagementEvent } from '../../../schemas/engagement/event.ts';
-import { SUBJECTS } from '../../../schemas/subjects.ts';
 import { untilAnswered, type Waiting } from '../../operations/replay/waiting.ts';
-import { schemaId } from '../../worker-environment.ts';
 import { changeDecoder } from '../codec/change.ts';
-import { decodeEvent, eventBodyDecoder } from '../codec/event.ts';
+import { decodeEvent } from '../codec/event.ts';
 import { contentTable } from '../content-table.ts';
 import { RevisionWalk } from '../enrich/revision-walk.ts';
 import { EnrichedRows } from '../enrich/rows.ts';
+import { enrichSchemas } from '../enrich/schemas.ts';
 import { FIRST_EDITION } from '../enrichment-deployment.ts';
 import { pendingText, type Rollout, readRollout } from '../rollout.ts';
 import type { EnrichmentRules } from '../semantics.ts';
@@ -65,6 +65,10 @@ export class ComparisonTally {
   readonly #samples: ChangedRow[] = [];
   #rows = 0;
   #changed = 0;
+
+  get rows(): number {
+    return this.#rows;
+  }
 
   row(event: EngagementEvent): void {
     this.#rows++;
@@ -118,46 +122,30 @@ export interface CompareOptions {
   /** A folder of this run's own, for a copy of the store. */
   readonly dir: string;
   readonly signal: AbortSignal;
-  readonly progress: (done: number, total: number) => void;
+  readonly progress: (done: number, total: number | null) => void;
 }
 
 /** What the rules, and this code, would change in the rows that the public topic holds. */
 export async function compareEnrichment(options: CompareOptions): Promise<EnrichmentComparison> {
-  const { client, signal } = options;
+  const { client, registry } = options;
   const contents = contentTable(options, () => {});
   const reader = client.reader({ minBytes: 1, maxWaitMs: 200, maxBufferedBytes: 8 << 20 });
   try {
     await contents.start();
-    const partitions = Array.from({ length: await client.partitions(EVENTS_V1) }, (_, partition) => partition);
+    const { ids, bodies } = await enrichSchemas(registry);
+    const changes = changeDecoder(registry);
+    await changes.load([ids.change]);
     const tally = new ComparisonTally();
-    const decoders = await decodersOf(options.registry);
-    let done = 0;
-    for (const partition of partitions) {
-      signal.throwIfAborted();
+    const emit: Emit = (_topic, _key, value) => {
+      const { before, after } = changes.decode(Buffer.from(value!));
+      tally.change(before!, after!);
+    };
+    const logic = { contents: contents.rows, bodies, ids, rules: options.rules, policy: 'correct' } as const;
+    for (let partition = 0; partition < (await client.partitions(EVENTS_V1)); partition++) {
       const dir = join(options.dir, String(partition));
       const store = await ViewStore.open(client, reader, { topic: EVENTS_V1, partition, dir });
       try {
-        const emit: Emit = (_topic, _key, value) => {
-          const { before, after } = decoders.changes.decode(Buffer.from(value!));
-          tally.change(before!, after!);
-        };
-        const { rules } = options;
-        const { bodies, ids } = decoders;
-        const rows = new EnrichedRows({ contents: contents.rows, bodies, ids, rules, policy: 'correct' }, store, emit);
-        const walk = new RevisionWalk(store, FIRST_EDITION, null);
-        const each = (key: Buffer) => {
-          rows.begin(0);
-          tally.row(decodeEvent(rows.stored(key)!));
-          rows.revise(key, { lsn: 0n, timeMs: 0 });
-        };
-        while (walk.piece(PIECE, each)) {
-          store.committed(0n);
-          signal.throwIfAborted();
-          const { pass } = walk.progress;
-          options.progress(done + (pass?.rows ?? store.size), done + (pass?.of ?? store.size));
-          await new Promise((resolve) => setImmediate(resolve));
-        }
-        done += store.size;
+        await walkThrough(store, { rows: new EnrichedRows(logic, store, emit), tally, ...options });
       } finally {
         await store.close();
         rmSync(dir, { recursive: true, force: true });
@@ -170,17 +158,31 @@ export async function compareEnrichment(options: CompareOptions): Promise<Enrich
   }
 }
 
-async function decodersOf(registry: RegistryClient) {
-  const ids = {
-    key: await schemaId(registry, SUBJECTS.eventKey),
-    event: await schemaId(registry, SUBJECTS.event),
-    change: await schemaId(registry, SUBJECTS.change),
+/** Nothing is written but the copy of the store. */
+async function walkThrough(
+  store: ViewStore,
+  {
+    rows,
+    tally,
+    signal,
+    progress,
+  }: Pick<CompareOptions, 'signal' | 'progress'> & {
+    readonly rows: EnrichedRows;
+    readonly tally: ComparisonTally;
+  },
+): Promise<void> {
+  const walk = new RevisionWalk(store, FIRST_EDITION, null);
+  const each = (key: Buffer) => {
+    rows.begin(0);
+    tally.row(decodeEvent(rows.stored(key)!));
+    rows.revise(key, { lsn: 0n, timeMs: 0 });
   };
-  const bodies = eventBodyDecoder(registry);
-  await bodies.load(await registry.versionIds(SUBJECTS.event.name));
-  const changes = changeDecoder(registry);
-  await changes.load([ids.change]);
-  return { ids, bodies, changes };
+  while (walk.piece(PIECE, each)) {
+    store.committed(0n);
+    progress(tally.rows, null);
+    signal.throwIfAborted();
+    await setImmediate();
+  }
 }
 
 /** Waits until all rows are of the edition that is deployed. The deadline is one without progress. */

@@ -1,4 +1,5 @@
 /** Leaderboards of another variant beside the live ones: waits and comparisons of `npm run replay -- --stage leaderboard`. */
+import { dropLeaderboards } from '../../../connectors/redis/drop.ts';
 import { boardReader } from '../../../connectors/redis/reader.ts';
 import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import type { LogClient, LogReader } from '../../../engine/log.ts';
@@ -8,7 +9,13 @@ import { untilAnswered, type Waiting } from '../../operations/replay/waiting.ts'
 import { leaderboardDecoder } from '../codec/leaderboard.ts';
 import { METRICS, type Metric } from '../leaderboard/record.ts';
 import { WINDOWS } from '../leaderboard/windows.ts';
-import type { LeaderboardRules, VariantNames } from '../leaderboard-deployment.ts';
+import {
+  type LeaderboardDeployment,
+  type LeaderboardRules,
+  rulesOf,
+  type VariantNames,
+  windowsOf,
+} from '../leaderboard-deployment.ts';
 import { leaderboardName } from '../redis-boards.ts';
 import { CHANGES } from '../topics.ts';
 
@@ -36,13 +43,19 @@ export async function untilCaughtUp(client: LogClient, group: string, waiting: W
 
 const CONTROL_GAP = 16n;
 
+export interface Shown {
+  /** Of the Redis sink. */
+  readonly generation: number;
+  readonly rules: LeaderboardRules;
+}
+
 /** Waits until every board in Redis is of this generation. */
-export async function untilShown(redisUrl: string, generation: number, waiting: Waiting): Promise<void> {
+export async function untilShown(redisUrl: string, { generation, rules }: Shown, waiting: Waiting): Promise<void> {
   const reader = boardReader({ url: redisUrl });
   try {
     await reader.connect();
     await untilAnswered('Redis does not show the new boards (is engagement.sink.redis running?)', waiting, async () => {
-      for (const { name } of WINDOWS) {
+      for (const { name } of windowsOf(rules)) {
         const { stamps, partitions } = await reader.top(leaderboardName(name), METRICS[0]!, 1);
         const fences = [...stamps.values()].map(({ fence }) => Number(fence?.split(':')[0] ?? 0));
         if (fences.length < partitions || partitions === 0 || fences.some((at) => at < generation)) return null;
@@ -52,6 +65,17 @@ export async function untilShown(redisUrl: string, generation: number, waiting: 
   } finally {
     await reader.close();
   }
+}
+
+/** Takes the boards away of windows that the live variant does not have, as far as they are known. */
+export async function dropUnshown(redisUrl: string, { live, variants }: LeaderboardDeployment): Promise<void> {
+  const kept = new Set(windowsOf(rulesOf({ variants }, live)).map(({ name }) => name));
+  const known = new Set([...Object.values(variants).flatMap(windowsOf), ...WINDOWS].map(({ name }) => name));
+  const gone = [...known].filter((name) => !kept.has(name));
+  await dropLeaderboards(
+    { url: redisUrl },
+    gone.map((window) => ({ name: leaderboardName(window), boards: METRICS })),
+  );
 }
 
 type Entry = Extract<LeaderboardRecord['body'], { kind: 'LeaderboardEntry' }>;
@@ -179,10 +203,10 @@ const scoreOf: Readonly<Record<Metric, (entry: Entry) => number | null>> = {
 /** The first places of each window and metric, over all partitions. */
 export function boardsOf(
   partitions: readonly Entries[],
-  { limit }: Pick<LeaderboardRules, 'limit'>,
+  { limit, windows }: Pick<LeaderboardRules, 'limit' | 'windows'>,
 ): ReadonlyMap<string, Board> {
   const boards = new Map<string, Board>();
-  for (const { name } of WINDOWS) {
+  for (const { name } of windowsOf({ windows })) {
     for (const metric of METRICS) {
       const ranked = partitions
         .flatMap((entries) => [...entries.values()])
@@ -206,8 +230,9 @@ export function placeChanges(
 ): Pick<VariantComparison, 'places' | 'changes'> {
   const changes: PlaceChange[] = [];
   let places = 0;
-  for (const [board, mine] of live) {
-    const theirs = other.get(board) ?? new Map();
+  for (const board of new Set([...live.keys(), ...other.keys()])) {
+    const mine: Board = live.get(board) ?? new Map();
+    const theirs: Board = other.get(board) ?? new Map();
     const ids = new Set([...mine.keys(), ...theirs.keys()]);
     places += ids.size;
     for (const contentId of ids) {

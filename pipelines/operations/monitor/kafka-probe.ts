@@ -4,7 +4,7 @@ import { readToEnd } from '../../../engine/restore.ts';
 import type { ClockReading } from '../../../engine/source-clock.ts';
 import type { LetterCount } from './letters.ts';
 import type { Sample } from './metrics.ts';
-import type { MonitoredPipeline } from './monitored.ts';
+import type { MonitoredPipeline, MonitoredSource } from './monitored.ts';
 import type { Probe } from './probe.ts';
 
 /** Beats of the source clock are a second apart; the last offsets may be commit markers. */
@@ -20,7 +20,8 @@ export interface KafkaProbeOptions {
     readonly prepare: (records: readonly LogRecord[]) => Promise<void>;
     readonly decode: (record: LogRecord) => ClockReading | null;
   };
-  readonly pipelines: readonly { readonly pipeline: MonitoredPipeline; readonly letters: LetterCount }[];
+  /** Asked anew with each poll: the other probes see what this one has found. */
+  readonly pipelines: readonly { readonly source: MonitoredSource; readonly letters: LetterCount }[];
 }
 
 export function kafkaProbe(options: KafkaProbeOptions): Probe {
@@ -31,10 +32,11 @@ export function kafkaProbe(options: KafkaProbeOptions): Probe {
       const reader = client.reader({ minBytes: 1, maxWaitMs: 100, maxBufferedBytes: 4 << 20 });
       return {
         async poll() {
+          await Promise.all(options.pipelines.map(({ source }) => source.refresh(client)));
           const found = await Promise.all([
             clockSamples(client, reader, options.clock),
-            ...options.pipelines.map(({ pipeline }) => offsetSamples(client, pipeline)),
-            ...options.pipelines.map(({ pipeline, letters }) => letterSamples(client, reader, pipeline, letters)),
+            ...options.pipelines.map(({ source }) => offsetSamples(client, source.pipeline)),
+            ...options.pipelines.map(({ source, letters }) => letterSamples(client, reader, source.pipeline, letters)),
           ]);
           return found.flat();
         },

@@ -1,3 +1,17 @@
+import type { LogClient } from '../../../engine/log.ts';
+
+/** A pipeline as it is deployed now. */
+export interface MonitoredSource {
+  readonly pipeline: MonitoredPipeline;
+  /** Asks again what is deployed; what cannot be asked stays as it was. */
+  refresh(client: LogClient): Promise<void>;
+}
+
+/** One that is always the same. */
+export function alwaysMonitored(pipeline: MonitoredPipeline): MonitoredSource {
+  return { pipeline, refresh: async () => {} };
+}
+
 /** What the monitor is told of each pipeline. It knows nothing else of them. */
 export interface MonitoredPipeline {
   readonly name: string;

@@ -8,7 +8,7 @@ import { redisClient } from '../../../connectors/redis/client.ts';
 import { stampsOf } from '../../../connectors/redis/reader.ts';
 import { RegistryHttp } from '../../../connectors/registry/http.ts';
 import type { Sample } from './metrics.ts';
-import type { MonitoredPipeline } from './monitored.ts';
+import type { MonitoredPipeline, MonitoredSource } from './monitored.ts';
 import type { Probe } from './probe.ts';
 
 /** Of one request: shorter than a poll's deadline, so that the client's own error is what is logged. */
@@ -130,7 +130,7 @@ export function clickHouseProbe(config: ClickHouseConfig, pipelines: readonly Mo
   };
 }
 
-export function redisProbe(url: string, pipelines: readonly MonitoredPipeline[]): Probe {
+export function redisProbe(url: string, sources: readonly MonitoredSource[]): Probe {
   return {
     system: 'redis',
     open: () => {
@@ -141,7 +141,7 @@ export function redisProbe(url: string, pipelines: readonly MonitoredPipeline[])
           connected ??= client.connect();
           await connected;
           const samples: Sample[] = [];
-          for (const { name: pipeline, redisSinks } of pipelines) {
+          for (const { name: pipeline, redisSinks } of sources.map((source) => source.pipeline)) {
             for (const { name: sink, stamps } of redisSinks) {
               const hashes = await client.hashes(stamps);
               const oldest = oldestStamps(hashes.map((fields) => stampsOf(fields).stamps));

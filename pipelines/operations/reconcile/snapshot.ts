@@ -47,6 +47,16 @@ export async function withSnapshot<T>(
   }
 }
 
+/** Throws as `postgresError` when nobody answers: told at once, and not after something else was waited for. */
+export async function askPostgres(url: string): Promise<void> {
+  const pool = new PostgresPool({ url, applicationName: 'sluice-reconcile', maxConnections: 1 });
+  try {
+    await pool.query('SELECT 1');
+  } finally {
+    await pool.close();
+  }
+}
+
 async function positionOf(sql: Sql, lsn: Lsn): Promise<SourcePosition> {
   // Sinks are waited for with this transaction open.
   await sql.query('SET LOCAL idle_in_transaction_session_timeout = 0');

@@ -8,6 +8,7 @@ import {
   rulesOf,
   shownAnew,
   variantNames,
+  windowsOf,
 } from '../../../pipelines/engagement/leaderboard-deployment.ts';
 import { boardsOf, placeChanges } from '../../../pipelines/engagement/replay/leaderboard.ts';
 import { entry } from '../../integration/redis/records.ts';
@@ -36,6 +37,15 @@ describe('the deployment of the leaderboards', () => {
     expect(Object.keys(one.variants)).toEqual(['b']);
     expect(retired(one, 'a')).toEqual(one);
     expect(leaderboardDeployment({ text: JSON.stringify(one) })).toEqual(one);
+  });
+
+  it('may have windows of its own, and has those of the first variant else', () => {
+    const windows = [{ name: '6h', sizeMs: 21_600_000, paneMs: 300_000 }];
+    const two = prepared(FIRST, 'b', { ...RULES, windows });
+    expect(leaderboardDeployment({ text: JSON.stringify(two) })).toEqual(two);
+    expect(windowsOf(rulesOf(two, 'b'))).toEqual(windows);
+    expect(windowsOf(rulesOf(two, 'a')).map(({ name }) => name)).toEqual(['10m', '1h', '1d', '1w']);
+    expect(() => prepared(two, 'b', RULES)).toThrow(/other rules already/);
   });
 
   it('refuses what would leave nothing to show, and other rules under the same name', () => {

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { boundsAt, paneOfMicros, paneOfMillis, WINDOWS } from '../../../pipelines/engagement/leaderboard/windows.ts';
+import {
+  boundsAt,
+  paneOfMicros,
+  paneOfMillis,
+  WINDOWS,
+  windowOf,
+} from '../../../pipelines/engagement/leaderboard/windows.ts';
 
 const at = (text: string) => Date.parse(text);
 const named = (name: string) => WINDOWS.find((window) => window.name === name)!;
@@ -26,5 +32,29 @@ describe('windows', () => {
         expect(paneOfMicros(window, time * 1_000 + 999)).toBe(paneOfMillis(window, time));
       }
     }
+  });
+});
+
+describe('a window given as text', () => {
+  it.each([
+    ['1h', { name: '1h', sizeMs: 3_600_000, paneMs: 60_000 }],
+    ['6h/5m', { name: '6h', sizeMs: 21_600_000, paneMs: 300_000 }],
+    ['1w/1h', { name: '1w', sizeMs: 604_800_000, paneMs: 3_600_000 }],
+    ['90m/90m', { name: '90m', sizeMs: 5_400_000, paneMs: 5_400_000 }],
+  ])('%s', (text, window) => {
+    expect(windowOf(text)).toEqual(window);
+  });
+
+  it.each([
+    ['6h', /give it as/],
+    ['', /give it as/],
+    ['6h/5x', /give it as/],
+    ['30s/1s', /give it as/],
+    ['0h/1m', /give it as/],
+    ['6h/7m', /does not divide/],
+    ['9d/1d', /more than 8 days/],
+    ['1d/1m', /more than 1000 panes/],
+  ])('not %s', (text, problem) => {
+    expect(windowOf(text)).toMatch(problem);
   });
 });

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { kafkaProbe } from '../../../pipelines/operations/monitor/kafka-probe.ts';
 import { LetterCount } from '../../../pipelines/operations/monitor/letters.ts';
 import type { Sample } from '../../../pipelines/operations/monitor/metrics.ts';
-import type { MonitoredPipeline } from '../../../pipelines/operations/monitor/monitored.ts';
+import { alwaysMonitored, type MonitoredPipeline } from '../../../pipelines/operations/monitor/monitored.ts';
 import { diskProbe, oldestStamps, slotSamples } from '../../../pipelines/operations/monitor/probes.ts';
 import { MemoryLog } from '../../support/memory-log.ts';
 
@@ -84,7 +84,7 @@ describe('Kafka', () => {
         prepare,
         decode: ({ value }) => ({ position: 1n, timeMs: Number(value) }),
       },
-      pipelines: [{ pipeline, letters: new LetterCount(pipeline.name) }],
+      pipelines: [{ source: alwaysMonitored(pipeline), letters: new LetterCount(pipeline.name) }],
     }).open();
   }
 

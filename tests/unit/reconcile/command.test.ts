@@ -21,7 +21,7 @@ function run(...args: readonly string[]) {
 }
 
 it.each([
-  { args: ['--window', '5m'], says: '5m' },
+  { args: ['--window', '5x'], says: '5x' },
   { args: ['--since', 'yesterday'], says: '--since yesterday' },
   { args: ['--limit', '-3'], says: '--limit -3' },
   { args: ['--unheard-of'], says: '--unheard-of' },
