@@ -1,8 +1,15 @@
 /** Of some rows of a captured partition, which change is the newest: read forward once, and on from there. */
+import { pause } from '../../../engine/backoff.ts';
 import type { LogClient } from '../../../engine/log.ts';
 import { readToEnd } from '../../../engine/restore.ts';
 import type { TopicPartition } from '../../../engine/sink.ts';
-import { changePosition, rowOfKey } from '../operator-record.ts';
+import { changePosition, headerText, rowOfKey } from '../operator-record.ts';
+
+/** How long a commit is waited for: what is not seen then is told as it was written. */
+const MAX_LOOKS = 100;
+const LOOK_MS = 20;
+
+const overtakenBy = (runId: string, row: string): string => `${runId} ${row}`;
 
 export class NewestChanges {
   readonly #client: LogClient;
@@ -10,6 +17,8 @@ export class NewestChanges {
   readonly #signal: AbortSignal;
   /** By row; -1 before any was seen. */
   readonly #rows = new Map<string, bigint>();
+  /** Rows by the run whose record came behind a change that it had not seen. */
+  readonly #overtaken = new Set<string>();
   #next: bigint | null = null;
 
   constructor(client: LogClient, at: TopicPartition, signal: AbortSignal) {
@@ -39,7 +48,11 @@ export class NewestChanges {
           const row = rowOfKey(record.key);
           const before = this.#rows.get(row);
           const position = changePosition(record);
-          if (before !== undefined && position > before) this.#rows.set(row, position);
+          if (before === undefined) continue;
+          const run = headerText(record.headers, 'sluice.run');
+          // As the stage will tell (operator-guard.ts).
+          if (run !== null && before > position) this.#overtaken.add(overtakenBy(run, row));
+          if (position > before) this.#rows.set(row, position);
         }
       });
     } finally {
@@ -47,6 +60,19 @@ export class NewestChanges {
     }
     this.#next = end;
     return end;
+  }
+
+  /** Reads on until a record of our own is among what was read, whose commit may not be seen yet. */
+  async advanceTo(end: bigint): Promise<void> {
+    for (let look = 0; (await this.advance()) < end; look++) {
+      if (look === MAX_LOOKS) return;
+      await pause(LOOK_MS, this.#signal);
+    }
+  }
+
+  /** Whether the record that a run wrote of a row is one that the stage lets go, as far as was read. */
+  isOvertaken(row: string, runId: string): boolean {
+    return this.#overtaken.has(overtakenBy(runId, row));
   }
 
   /** Whether a row has changed behind a position, as far as was read. */

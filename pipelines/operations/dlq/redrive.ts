@@ -5,7 +5,8 @@
  *  - A letter is redriven once: its record and its resolution are one transaction, by a writer whose predecessor is fenced before the
  *    letters are read. A run that was killed has done a chunk or has not, and a second run finds nothing open.
  *  - Nothing undoes a later change of its row: what has one already is resolved as superseded; a change that comes between this look and
- *    the record's own place is found by the stage (operator-record.ts).
+ *    the record's own place is found by the stage (operator-record.ts), and told by this command, which looks once more when its records
+ *    are in.
  *  - A letter of a sink goes to that sink alone: its input has one writer and other readers.
  */
 import { pause } from '../../../engine/backoff.ts';
@@ -110,6 +111,7 @@ async function commitChunk(letters: readonly Letter[], options: RedriveOptions, 
   const scanned = new Map<string, bigint>();
   const done: RedriveCounts = { redriven: 0, superseded: 0, refused: 0 };
   const resolutions = writer.batch(pipeline.topic, 0);
+  const written: Written[] = [];
   const resolve = (letter: Letter, resolution: 'redriven' | 'superseded') => {
     done[resolution]++;
     resolutions.append(null, null, Date.now(), resolutionHeaders(letter.id, resolution, runId));
@@ -133,12 +135,45 @@ async function commitChunk(letters: readonly Letter[], options: RedriveOptions, 
     const batch = batches.get(name) ?? writer.batch(candidate.topic, candidate.partition);
     batches.set(name, batch);
     batch.append(letter.key, letter.value, timeOf(letter), redriveHeaders(letter, { runId, scannedTo }));
+    written.push({ letter, candidate });
     resolve(letter, 'redriven');
   }
-  if (resolutions.count > 0) await committed(writer, [...batches.values(), resolutions]);
+  if (resolutions.count > 0) {
+    const ends = await committed(writer, [...batches.values(), resolutions]);
+    const overtaken = await overtakenOf(written, ends, options);
+    done.redriven -= overtaken;
+    done.superseded += overtaken;
+  }
   counts.redriven += done.redriven;
   counts.superseded += done.superseded;
   counts.refused += done.refused;
+}
+
+interface Written {
+  readonly letter: Letter;
+  readonly candidate: CapturedCandidate;
+}
+
+/** Marks letters as superseded whose rows changed between the look and the record's own place. Returns how many. */
+async function overtakenOf(
+  written: readonly Written[],
+  ends: ReadonlyMap<string, bigint>,
+  { pipeline, selection, writer, runId }: RedriveOptions,
+): Promise<number> {
+  for (const { candidate } of new Map(written.map((one) => [partitionName(one.candidate), one])).values()) {
+    const { topic, partition } = candidate;
+    await selection.changes.get(partitionName(candidate))!.advanceTo(ends.get(`${topic}-${partition}`) ?? 0n);
+  }
+  const overtaken = written.filter(({ candidate }) =>
+    selection.changes.get(partitionName(candidate))!.isOvertaken(candidate.row, runId),
+  );
+  if (overtaken.length === 0) return 0;
+  const batch = writer.batch(pipeline.topic, 0);
+  for (const { letter } of overtaken) {
+    batch.append(null, null, Date.now(), resolutionHeaders(letter.id, 'superseded', runId));
+  }
+  await committed(writer, [batch]);
+  return overtaken.length;
 }
 
 async function takenBy(sink: SinkRedrive, letter: Letter): Promise<boolean> {
@@ -202,9 +237,12 @@ export async function discard(options: DiscardOptions): Promise<number> {
 
 const FENCED = ['KAFKA_INVALID_PRODUCER_EPOCH', 'KAFKA_PRODUCER_FENCED', 'KAFKA_INVALID_PRODUCER_ID_MAPPING'];
 
-async function committed(writer: TransactionalWriter, batches: readonly OutputBatch[]): Promise<void> {
+async function committed(
+  writer: TransactionalWriter,
+  batches: readonly OutputBatch[],
+): Promise<ReadonlyMap<string, bigint>> {
   try {
-    await writer.commit(batches, null);
+    return await writer.commit(batches, null);
   } catch (error) {
     if (!(error instanceof SluiceError && FENCED.includes(error.code))) throw error;
     throw new SluiceError('Another dlq command has taken over. What this one did is done; look, then run it again', {

@@ -100,6 +100,33 @@ describe('redrive', () => {
     expect(stage.taken.get('a')).toEqual([1]);
   });
 
+  it('says that a letter is superseded whose row changes between the look and the record', async () => {
+    const stage = new ToyStage();
+    for (const name of ['a', 'b']) stage.capture(name, 'x');
+    await stage.process();
+    stage.mended.add('x');
+    let captured = false;
+    stage.log.fault = () => {
+      if (!captured) stage.capture('a', null);
+      captured = true;
+      return null;
+    };
+    expect(await stage.redrive()).toMatchObject({ redriven: 1, superseded: 1 });
+    await stage.process();
+    // The change of 'a' that came meanwhile, and what was redriven of 'b'.
+    expect([stage.taken.get('a'), stage.taken.get('b')]).toEqual([[2], [1]]);
+    const states = (await (await stage.catalogue()).newest(ANY_LETTER, 10)).found.map(({ letter, state }) => [
+      letter.key!.toString(),
+      state,
+    ]);
+    expect(new Map(states as [string, string][])).toEqual(
+      new Map([
+        ['a', 'superseded'],
+        ['b', 'redriven'],
+      ]),
+    );
+  });
+
   it('writes the bytes, the key and the time as they were, and counts attempts', async () => {
     const stage = new ToyStage();
     stage.capture('a', 'x');
