@@ -39,7 +39,8 @@ export async function startRedis(
   settings: Readonly<Record<string, string>> = {},
 ): Promise<TestRedis> {
   const dir = mkdtempSync(join(tmpdir(), 'sluice-redis-'));
-  const port = await freePort(firstPort);
+  // Files that run at the same time search in places of their own: what one has found free is bound only a moment later.
+  const port = await freePort(firstPort + 100 * Number(process.env.VITEST_POOL_ID ?? 0));
   const binary = onPath('redis-server') ?? redisServer(await resolveJars());
   const admin = new Redis({
     port,

@@ -1,0 +1,22 @@
+/**
+ * The order of the files on real servers. An end-to-end file takes ten times as long as an integration file and has a whole stack of its
+ * own: begun one after the other among the integration files, hardly more than two stacks run at a time, and none is left for the end.
+ */
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+
+/** After this part of the integration files all end-to-end files have begun. */
+const ALL_BEGUN = 0.75;
+
+export default class Interleaved extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const of = (project: string) => sorted.filter((file) => file.project.name === project);
+    const [wholes, parts] = [of('e2e'), of('integration')];
+    const others = sorted.filter((file) => !wholes.includes(file) && !parts.includes(file));
+    const placed = [
+      ...wholes.map((file, index) => ({ file, at: (index / wholes.length) * ALL_BEGUN })),
+      ...parts.map((file, index) => ({ file, at: index / parts.length })),
+    ];
+    return [...others, ...placed.sort((a, b) => a.at - b.at).map(({ file }) => file)];
+  }
+}
