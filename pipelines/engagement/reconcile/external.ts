@@ -7,7 +7,8 @@ import { FRAME_BYTES } from '../../../engine/avro/framing.ts';
 import type { LogClient, LogRecord } from '../../../engine/log.ts';
 import { readToEnd } from '../../../engine/restore.ts';
 import type { EngagementEvent } from '../../../schemas/engagement/event.ts';
-import { type Deadline, until } from '../../operations/reconcile/deadline.ts';
+import type { Deadline } from '../../operations/reconcile/deadline.ts';
+import { stableEnds } from '../../operations/reconcile/stable-end.ts';
 import { eventDecoder } from '../codec/event.ts';
 import { keyDecoder } from '../codec/key.ts';
 import { CHANGES, EVENTS_V1 } from '../topics.ts';
@@ -99,19 +100,7 @@ export class ExternalTopic implements RowStore {
   async read(): Promise<void> {
     const { client } = this.#options;
     const partitions = this.#partitions();
-    // A commit reaches the partitions of its transaction at different moments: ClickHouse may know of one that is still open here.
-    const written = await client.offsets(EVENTS_V1, partitions, 'highWatermark');
-    this.#ends = await until(this.#options.deadline, {
-      ask: async () => await client.offsets(EVENTS_V1, partitions, 'lastStable'),
-      done: (stable) => (openAt(written, stable).length === 0 ? stable : null),
-      missing: (stable) =>
-        openAt(written, stable)
-          .map(
-            ([partition, end]) =>
-              `${EVENTS_V1}, partition ${partition}: open at ${stable.get(partition)}, wanted ${end}`,
-          )
-          .join('; '),
-    });
+    this.#ends = await stableEnds(client, EVENTS_V1, partitions, this.#options.deadline);
     this.changesEnd = await this.#options.changes.offsets(CHANGES, partitions, 'highWatermark');
     for (const partition of partitions) {
       const table = new RowTable();
@@ -186,13 +175,6 @@ export class ExternalTopic implements RowStore {
   #partitions(): readonly number[] {
     return Array.from({ length: this.#options.partitions }, (_, partition) => partition);
   }
-}
-
-function openAt(
-  written: ReadonlyMap<number, bigint>,
-  stable: ReadonlyMap<number, bigint>,
-): (readonly [number, bigint])[] {
-  return [...written].filter(([partition, end]) => (stable.get(partition) ?? 0n) < end);
 }
 
 function eventRow(event: EngagementEvent): Row {

@@ -26,7 +26,7 @@ function details(sink: SinkReport): string[] {
     lines.push(`  ${bucket}: ${row}`, `    Postgres: ${postgres ?? 'nothing'}`, `    sink:     ${found ?? 'nothing'}`);
   }
   lines.push(...more(sink.differenceCount - sink.differences.length, 'difference'));
-  for (const { row, reason } of sink.deadLettered) lines.push(`  event ${row} is dead-lettered: ${reason}`);
+  for (const { row, reason } of sink.deadLettered) lines.push(`  dead-lettered: ${row} (${reason})`);
   lines.push(...more(sink.deadLetteredCount - sink.deadLettered.length, 'dead letter'));
   return lines;
 }

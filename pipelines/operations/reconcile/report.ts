@@ -29,7 +29,7 @@ export interface SinkReport {
   readonly deadLetteredCount: number;
   /** The first ones. */
   readonly deadLettered: readonly DeadLettered[];
-  /** How far the sink stood when it was compared: next offset of `engagement.changes` by partition. */
+  /** How far the sink stood when it was compared, by partition: an offset of its topic, or a position in Postgres. */
   readonly position: Readonly<Record<string, string>>;
   readonly tookMs: number;
   /** Why it could not be compared; null when it could. */
