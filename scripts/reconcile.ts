@@ -8,16 +8,16 @@ import type { BoardWindow } from '../pipelines/engagement/reconcile/boards.ts';
 import { reconcile } from '../pipelines/engagement/reconcile/reconcile.ts';
 import { judgedEnrichment } from '../pipelines/engagement/rollout.ts';
 import { reportLines } from '../pipelines/operations/reconcile/print.ts';
-import { EXIT_STATUS, type ReconcileReport } from '../pipelines/operations/reconcile/report.ts';
+import { EXIT_STATUS, type ReconcileReport, verdictOf } from '../pipelines/operations/reconcile/report.ts';
 import { reconcilePrices } from '../pipelines/prices/reconcile/reconcile.ts';
-import { CANDLES } from '../pipelines/prices/topics.ts';
 import { type RepairFlags, runRepair } from './reconcile/repair.ts';
 import { badArgument, countOf, timeOf } from './support/arguments.ts';
 import { operationFlags, operatorProgram } from './support/operation.ts';
 import { runScript } from './support/run.ts';
 
 interface Options extends RepairFlags {
-  readonly pipeline: 'engagement' | 'prices';
+  /** Those that are configured without. */
+  readonly pipeline?: PipelineName;
   readonly repair?: boolean;
   readonly window?: BoardWindow;
   readonly since?: Date;
@@ -59,49 +59,84 @@ function comparing(config: Config, options: Options) {
   };
 }
 
-async function compare(options: Options): Promise<void> {
+type PipelineName = 'engagement' | 'prices';
+
+/** How each pipeline is compared, and the options that it alone has. */
+const COMPARED: Readonly<
+  Record<
+    PipelineName,
+    { compare(config: Config, options: Options): Promise<ReconcileReport>; readonly options: readonly string[] }
+  >
+> = {
+  engagement: { compare: compareEngagement, options: ['repair', 'dryRun', 'yes', 'max', 'rate', 'window'] },
+  prices: { compare: comparePrices, options: [] },
+};
+const PIPELINE_NAMES = Object.keys(COMPARED) as PipelineName[];
+
+async function run(options: Options): Promise<void> {
+  const config = loadConfig(process.env);
+  const configured = PIPELINE_NAMES.filter((name) => config.SLUICE_PIPELINES.includes(name));
+  const names = options.pipeline === undefined ? configured : [options.pipeline];
+  for (const name of PIPELINE_NAMES) {
+    const given = COMPARED[name].options.find((option) => program.getOptionValueSource(option) === 'cli');
+    // An option of one pipeline that is given to several would do less than it says.
+    if (given === undefined || (names.length === 1 && names[0] === name)) continue;
+    throw badArgument(`${given} is an option of --pipeline ${name} alone; this is about ${names.join(' and ')}`);
+  }
+  if (options.repair === true) return await runRepair(options, (of) => comparing(of, options));
   if (options.dryRun === true || options.yes === true) throw badArgument('--dry-run and --yes go with --repair');
-  const { asked, close } = comparing(loadConfig(process.env), options);
+  const reports: [PipelineName, ReconcileReport][] = [];
+  for (const name of names) reports.push([name, await COMPARED[name].compare(config, options)]);
+  tell(reports, options);
+}
+
+async function compareEngagement(config: Config, options: Options): Promise<ReconcileReport> {
+  const { asked, close } = comparing(config, options);
   try {
-    const report = await reconcile({
+    return await reconcile({
       ...asked,
       limit: options.limit,
       unconfirmed: ({ position }) =>
         console.error(`different as of ${position} while contents were edited: comparing once more`),
     });
-    tell(report, options);
   } finally {
     await close();
   }
 }
 
-function tell(report: ReconcileReport, options: Options): void {
-  if (options.json !== true) for (const line of reportLines(report)) console.log(line);
-  else console.log(JSON.stringify(report));
-  process.exitCode = EXIT_STATUS[report.result];
-}
-
-/** Options that the comparison of prices does not have. */
-const ENGAGEMENT_ONLY = ['repair', 'dryRun', 'yes', 'max', 'rate', 'window', 'strict'];
-
-async function comparePrices(options: Options): Promise<void> {
-  const foreign = ENGAGEMENT_ONLY.find((name) => program.getOptionValueSource(name) === 'cli');
-  if (foreign !== undefined) throw badArgument(`--pipeline prices has no option ${foreign}`);
-  const config = loadConfig(process.env);
+async function comparePrices(config: Config, options: Options): Promise<ReconcileReport> {
   const log = new KafkaClient(kafkaOptions(config, 'sluice-reconcile'));
   try {
-    const report = await reconcilePrices({
+    return await reconcilePrices({
       postgresUrl: config.SLUICE_POSTGRES_URL,
       clickHouse: clickHouseConfig(config),
-      partitions: await log.partitions(CANDLES),
+      redisUrl: config.SLUICE_REDIS_URL,
+      log,
+      schemas: new RegistryClient({ url: config.SLUICE_REGISTRY_URL }),
       since: options.since ?? null,
       deadlineSeconds: options.deadline,
+      strict: options.strict,
       limit: options.limit,
     });
-    tell(report, options);
   } finally {
     await log.close();
   }
+}
+
+/** One pipeline is told by its report, several by all of theirs. */
+function tell(reports: readonly (readonly [PipelineName, ReconcileReport])[], { json }: Options): void {
+  const result = verdictOf(Object.fromEntries(reports));
+  const [first] = reports;
+  if (json === true) {
+    const all = { result, pipelines: Object.fromEntries(reports) };
+    console.log(JSON.stringify(reports.length === 1 ? first![1] : all));
+  } else {
+    for (const [name, report] of reports) {
+      if (reports.length > 1) console.log(`${name}:`);
+      for (const line of reportLines(report)) console.log(line);
+    }
+  }
+  process.exitCode = EXIT_STATUS[result];
 }
 
 // Commander's own status for bad arguments is 1, which here means "different": the frame makes it 2.
@@ -110,7 +145,9 @@ const program: Command = operatorProgram(
   'Compares Postgres with ClickHouse, Redis and the external topic, as of one position.',
 );
 operationFlags(program, { changes: true })
-  .addOption(new Option('--pipeline <name>', 'what to compare').choices(['engagement', 'prices']).default('engagement'))
+  .addOption(
+    new Option('--pipeline <name>', 'what to compare (default: what SLUICE_PIPELINES says)').choices(PIPELINE_NAMES),
+  )
   .option('--repair', 'make what differs say what Postgres says, then compare again')
   .option('--max <n>', 'with --repair: refuse when more rows, or cells of one rollup, differ', countOf('max'), 1_000)
   .option('--rate <n>', 'with --repair: rows a second that are told to the pipeline', countOf('rate'), 500)
@@ -136,10 +173,6 @@ operationFlags(program, { changes: true })
       'See docs/reconcile.md.',
     ].join('\n'),
   )
-  .action(async (options: Options) => {
-    if (options.pipeline === 'prices') await comparePrices(options);
-    else if (options.repair === true) await runRepair(options, (config) => comparing(config, options));
-    else await compare(options);
-  });
+  .action(run);
 
 await runScript(program);

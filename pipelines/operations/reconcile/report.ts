@@ -99,7 +99,7 @@ export function unknownSink(problem: string, tookMs: number): SinkReport {
 }
 
 /** One difference anywhere is a difference; one sink that nobody could look at is no equality. */
-export function verdictOf(sinks: Readonly<Record<string, SinkReport>>): Verdict {
+export function verdictOf(sinks: Readonly<Record<string, { readonly result: Verdict }>>): Verdict {
   const results = Object.values(sinks).map(({ result }) => result);
   if (results.includes('different')) return 'different';
   return results.length > 0 && results.every((result) => result === 'equal') ? 'equal' : 'unknown';

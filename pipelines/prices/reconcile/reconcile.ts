@@ -1,190 +1,193 @@
 /**
- * Bars and candles in ClickHouse against the same SQL over Postgres. Shares no arithmetic with the pipeline.
- *
- * A candle mixes transactions, so it cannot be rolled back to a position: what differs is looked at again as of a later one. Invariant: a bar or
- * candle is called different only if the version that is shown was there before the last snapshot, and the sink has passed the position of that
- * snapshot: then it has everything that the snapshot sees of it, and nothing else. What moves with every snapshot is unknown, never equal.
+ * Postgres against everything that the prices pipeline feeds. docs/reconcile.md says how it decides. Shares no arithmetic with the pipeline: only names
+ * of topics, and the decoders of records.
  */
 import { type ClickHouseConfig, clickHouseClient } from '../../../connectors/clickhouse/client.ts';
 import { formatLsn, type Lsn } from '../../../connectors/postgres/lsn.ts';
+import type { Sql } from '../../../connectors/postgres/pool.ts';
+import { redisClient } from '../../../connectors/redis/client.ts';
+import { boardReader } from '../../../connectors/redis/reader.ts';
+import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import { SluiceError } from '../../../engine/errors.ts';
-import { Deadline, until } from '../../operations/reconcile/deadline.ts';
+import type { LogClient } from '../../../engine/log.ts';
+import { Deadline } from '../../operations/reconcile/deadline.ts';
 import {
-  Findings,
   type ReconcileReport,
   type SinkReport,
+  type SourcePosition,
   unknownSink,
   verdictOf,
 } from '../../operations/reconcile/report.ts';
 import { withSnapshot } from '../../operations/reconcile/snapshot.ts';
-import { KINDS, type Kind, PricesSource, type Row, type StockSum } from './source.ts';
+import { candleDecoder } from '../codec/candle.ts';
+import { CANDLES } from '../topics.ts';
+import { WarehouseCandles, warehousePassed } from './candles.ts';
+import { type Comparison, isOpen, type Snapshot } from './comparison.ts';
+import { explainedBars } from './explained.ts';
+import { LatestPrices } from './latest.ts';
+import { NO_LETTERS, type PriceLetters, readPriceLetters } from './letters.ts';
+import { MoverBoards } from './movers.ts';
+import { PERIODS } from './movers-source.ts';
+import { PublicCandles } from './public-candles.ts';
+import { PublicSignals } from './public-signals.ts';
+import { PricesSource } from './source.ts';
+import { Stamps } from './stamps.ts';
 import { PricesWarehouse } from './warehouse.ts';
 
 export interface PricesReconcileOptions {
   /** A role that may create a replication slot and read `stocks` and `stock_prices`. */
   readonly postgresUrl: string;
   readonly clickHouse: ClickHouseConfig;
-  /** Of `prices.candles`. */
-  readonly partitions: number;
-  /** Leaves out bars and candles that begin earlier: what ClickHouse has forgotten, for one. */
+  readonly redisUrl: string;
+  readonly log: LogClient;
+  readonly schemas: SchemaSource;
+  /** Leaves out bars and candles that begin earlier: what ClickHouse has forgotten, for one. Boards and newest prices are compared whole. */
   readonly since: Date | null;
-  /** How long to wait for the sink, each time. */
+  /** How long to wait for a sink, each time. */
   readonly deadlineSeconds: number;
-  /** Differences shown of each kind. */
+  /** Bars with letters count as differences. */
+  readonly strict?: boolean;
+  /** Differences shown of each report. */
   readonly limit: number;
   /** Name under which the ClickHouse sink writes its progress. */
   readonly pipeline?: string;
 }
 
 const SNAPSHOTS = 4;
-const STOCKS_AT_ONCE = 20;
 
-/** What differed as of the last snapshot, with the version that was shown; `undefined`: none was ever there. */
-type Suspects = Map<string, string | undefined>;
-
-interface Looked {
-  readonly findings: Findings<string>;
-  readonly suspects: Suspects;
-  tookMs: number;
-}
+const later = (a: Lsn, b: Lsn): Lsn => (a < b ? b : a);
 
 /** Never throws because of a server: what could not be compared is `unknown`, with the reason. */
 export async function reconcilePrices(options: PricesReconcileOptions): Promise<ReconcileReport> {
   const started = performance.now();
   const client = clickHouseClient({ ...options.clickHouse, requestTimeoutMs: 600_000 });
-  const warehouse = new PricesWarehouse(client, options);
-  const looked = new Map<Kind, Looked>(
-    KINDS.map((kind) => [kind, { findings: new Findings<string>(options.limit), suspects: new Map(), tookMs: 0 }]),
-  );
+  const reader = boardReader({ url: options.redisUrl });
+  const redis = redisClient({ url: options.redisUrl });
   const took = () => Math.round(performance.now() - started);
-  let first: Lsn | null = null;
-  let at: Readonly<Record<string, string>> = {};
+  const run = new Run(options, new PricesWarehouse(client, options), { reader, redis });
   try {
-    for (let snapshot = 1; snapshot <= SNAPSHOTS; snapshot += 1) {
-      const work = { url: options.postgresUrl, snapshotTimeoutMs: options.deadlineSeconds * 1_000 };
-      await withSnapshot(work, async (sql, { lsn }) => {
-        first ??= lsn;
-        const written = await passed(warehouse, lsn, options);
-        at = Object.fromEntries([...written].map(([partition, { nextOffset }]) => [String(partition), nextOffset]));
-        const source = new PricesSource(sql, options.since);
-        for (const [kind, of] of looked) {
-          const begun = performance.now();
-          if (snapshot === 1) await firstLook(kind, of, source, warehouse);
-          else if (of.suspects.size > 0) await lookAgain(kind, of, source, warehouse);
-          of.tookMs += Math.round(performance.now() - begun);
-        }
-      });
-      if ([...looked.values()].every(({ suspects }) => suspects.size === 0)) break;
-    }
+    await run.all();
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
-    const sinks = { clickhouse: unknownSink(`${error.code}: ${error.message}`, took()) };
-    return { result: 'unknown', position: first === null ? null : formatLsn(first), sinks, tookMs: took() };
+    const sinks = { source: unknownSink(`${error.code}: ${error.message}`, took()) };
+    return { result: 'unknown', position: run.position, sinks, tookMs: took() };
   } finally {
-    await client.close();
+    await Promise.allSettled([client.close(), reader.close(), redis.close()]);
   }
-  const sinks = Object.fromEntries([...looked].map(([kind, of]) => [`clickhouse.${kind}`, reportOf(of, at)]));
-  return { result: verdictOf(sinks), position: formatLsn(first!), sinks, tookMs: took() };
+  const sinks = run.reports();
+  return { result: verdictOf(sinks), position: run.position, sinks, tookMs: took() };
 }
 
-function reportOf({ findings, suspects, tookMs }: Looked, at: Readonly<Record<string, string>>): SinkReport {
-  const report = findings.report(at, tookMs);
-  if (suspects.size === 0 || report.result === 'different') return report;
-  const problem = `${suspects.size} changed with each of ${SNAPSHOTS} snapshots, while prices are written: ask again, or with less traffic`;
-  return { ...report, result: 'unknown', problem };
+interface RedisClients {
+  readonly reader: ReturnType<typeof boardReader>;
+  readonly redis: ReturnType<typeof redisClient>;
 }
 
-async function passed(
-  warehouse: PricesWarehouse,
-  lsn: Lsn,
-  { partitions, deadlineSeconds }: PricesReconcileOptions,
-): Promise<Awaited<ReturnType<PricesWarehouse['progress']>>> {
-  const all = Array.from({ length: partitions }, (_, partition) => partition);
-  return await until(new Deadline(deadlineSeconds), {
-    ask: async () => await warehouse.progress(),
-    done: (progress) => (all.every((partition) => (progress.get(partition)?.lsn ?? -1n) >= lsn) ? progress : null),
-    missing: (progress) =>
-      all
-        .filter((partition) => (progress.get(partition)?.lsn ?? -1n) < lsn)
-        .map((partition) => {
-          const is = progress.get(partition);
-          const where = is === undefined ? 'not started' : `at ${formatLsn(is.lsn)}`;
-          return `ClickHouse, partition ${partition} of the candles: ${where}, wanted ${formatLsn(lsn)}`;
-        })
-        .join('; '),
-  });
-}
+class Run {
+  /** Of the first snapshot. */
+  position: string | null = null;
+  readonly #options: PricesReconcileOptions;
+  readonly #warehouse: PricesWarehouse;
+  readonly #clients: RedisClients;
+  /** What could not be looked at, and why. */
+  readonly #failed = new Map<Comparison, SluiceError>();
+  #comparisons: readonly Comparison[] = [];
+  #partitions = 0;
 
-async function firstLook(kind: Kind, looked: Looked, source: PricesSource, warehouse: PricesWarehouse): Promise<void> {
-  const expected = await source.sums(kind);
-  const found = await warehouse.sums(kind);
-  const stocks = [...new Set([...expected.keys(), ...found.keys()])];
-  looked.findings.bucketsCompared = stocks.length;
-  for (const { rows } of expected.values()) looked.findings.rowsCompared += rows;
-  const differing = stocks.filter((stock) => !sameSum(expected.get(stock), found.get(stock)));
-  await inParts(differing, async (part) => {
-    const differences = await differingRows(kind, part, source, warehouse);
-    const versions = await warehouse.versions(kind, part);
-    for (const key of differences.keys()) looked.suspects.set(key, versions.get(key));
-  });
-}
+  constructor(options: PricesReconcileOptions, warehouse: PricesWarehouse, clients: RedisClients) {
+    this.#options = options;
+    this.#warehouse = warehouse;
+    this.#clients = clients;
+  }
 
-/** Decides on the suspects: equal now, different, or still moving. */
-async function lookAgain(kind: Kind, looked: Looked, source: PricesSource, warehouse: PricesWarehouse): Promise<void> {
-  const { suspects, findings } = looked;
-  await inParts([...new Set([...suspects.keys()].map(stockOf))], async (part) => {
-    const differences = await differingRows(kind, part, source, warehouse);
-    // Asked after the rows were read: a version that is still the newest is the one that was read.
-    const versions = await warehouse.versions(kind, part);
-    const inPart = new Set(part);
-    for (const [key, before] of suspects) {
-      if (!inPart.has(stockOf(key))) continue;
-      const difference = differences.get(key);
-      if (difference !== undefined && versions.get(key) !== before) {
-        suspects.set(key, versions.get(key));
-        continue;
-      }
-      suspects.delete(key);
-      if (difference !== undefined) findings.differs(shown(kind, key, difference), key);
+  async all(): Promise<void> {
+    const { postgresUrl: url, deadlineSeconds, log } = this.#options;
+    this.#partitions = await log.partitions(CANDLES);
+    this.#comparisons = this.#comparisonsOf(this.#partitions);
+    const stamps = this.#stamps();
+    for (let snapshot = 1; snapshot <= SNAPSHOTS; snapshot += 1) {
+      const work = { url, snapshotTimeoutMs: deadlineSeconds * 1_000 };
+      await withSnapshot(work, async (sql, position) => {
+        this.position ??= formatLsn(position.lsn);
+        const at = await this.#snapshot(sql, position, stamps);
+        for (const comparison of this.#comparisons) await this.#look(comparison, at, snapshot === 1);
+      });
+      if (!this.#comparisons.some((one) => !this.#failed.has(one) && isOpen(one))) break;
     }
-  });
-}
-
-interface RowDifference {
-  readonly postgres: string | null;
-  readonly sink: string | null;
-}
-
-async function differingRows(
-  kind: Kind,
-  stocks: readonly bigint[],
-  source: PricesSource,
-  warehouse: PricesWarehouse,
-): Promise<ReadonlyMap<string, RowDifference>> {
-  const expected = byKey(await source.rows(kind, stocks));
-  const found = byKey(await warehouse.rows(kind, stocks));
-  const differences = new Map<string, RowDifference>();
-  for (const key of new Set([...expected.keys(), ...found.keys()])) {
-    const [postgres, sink] = [expected.get(key) ?? null, found.get(key) ?? null];
-    if (postgres !== sink) differences.set(key, { postgres, sink });
   }
-  return differences;
-}
 
-const byKey = (rows: readonly Row[]): ReadonlyMap<string, string> =>
-  new Map(rows.map(({ stockId, start, text }) => [`${stockId} ${start}`, text]));
+  reports(): Readonly<Record<string, SinkReport>> {
+    const reports = this.#comparisons.flatMap((comparison) => {
+      const error = this.#failed.get(comparison);
+      return [...comparison.suspects].map(([name, suspects]): [string, SinkReport] => {
+        const report = suspects.report(SNAPSHOTS);
+        if (error === undefined || report.result === 'different') return [name, report];
+        return [name, unknownSink(`${error.code}: ${error.message}`, suspects.tookMs)];
+      });
+    });
+    return Object.fromEntries(reports);
+  }
 
-const stockOf = (key: string): bigint => BigInt(key.slice(0, key.indexOf(' ')));
+  #comparisonsOf(partitions: number): readonly Comparison[] {
+    const { log, schemas, since, limit } = this.#options;
+    const { reader, redis } = this.#clients;
+    const topics = { log, schemas, partitions, since, limit };
+    const warehouse = this.#warehouse;
+    return [
+      new WarehouseCandles(warehouse, { partitions, limit }),
+      new PublicCandles(topics),
+      new PublicSignals(topics),
+      ...PERIODS.map((period) => new MoverBoards(reader, { period, partitions, limit })),
+      new LatestPrices(redis, { warehouse, partitions, limit }),
+    ];
+  }
 
-function shown(kind: Kind, key: string, { postgres, sink }: RowDifference) {
-  const start = new Date(Number(key.slice(key.indexOf(' ') + 1))).toISOString();
-  return { bucket: `stock ${stockOf(key)}`, row: `${kind} of ${start}`, postgres, sink };
-}
+  /** Looks, if there is something to look at; what cannot be looked at leaves the others alone. */
+  async #look(comparison: Comparison, at: Snapshot, first: boolean): Promise<void> {
+    if (this.#failed.has(comparison) || !(first || isOpen(comparison))) return;
+    try {
+      await comparison.look(at, first);
+    } catch (error) {
+      if (!(error instanceof SluiceError)) throw error;
+      this.#failed.set(comparison, error);
+    }
+  }
 
-async function inParts(stocks: readonly bigint[], work: (part: readonly bigint[]) => Promise<void>): Promise<void> {
-  for (let at = 0; at < stocks.length; at += STOCKS_AT_ONCE) await work(stocks.slice(at, at + STOCKS_AT_ONCE));
-}
+  /** Waits for the candles themselves, from which everything else is made. */
+  async #snapshot(sql: Sql, position: SourcePosition, stamps: Stamps): Promise<Snapshot> {
+    const { deadlineSeconds, since, log, schemas, strict } = this.#options;
+    const deadline = () => new Deadline(deadlineSeconds);
+    const taken = performance.now();
+    const newest = [...(await stamps.passed(position.lsn, deadline())).values()];
+    const lsn = [position.lsn, ...newest.map(({ lsn }) => lsn)].reduce(later);
+    const letters: PriceLetters = strict === true ? NO_LETTERS : await readPriceLetters(log, schemas);
+    const plain = new PricesSource(sql, since);
+    const { overrides, explained } = await explainedBars(letters, plain, async (bars) => {
+      await warehousePassed(this.#warehouse, lsn, this.#partitions, deadline());
+      return await this.#warehouse.bars(bars);
+    });
+    return {
+      source: overrides.length === 0 ? plain : new PricesSource(sql, since, overrides),
+      lsn,
+      finalTo: Math.min(...newest.map(({ finalTo }) => finalTo)),
+      nowMs: () => Math.round(position.timeMs + performance.now() - taken),
+      letters,
+      explained,
+      deadline,
+    };
+  }
 
-function sameSum(a: StockSum | undefined, b: StockSum | undefined): boolean {
-  return a !== undefined && b !== undefined && a.rows === b.rows && a.sum === b.sum;
+  #stamps(): Stamps {
+    const { log, schemas } = this.#options;
+    const decoder = candleDecoder(schemas);
+    return new Stamps(log, {
+      topic: CANDLES,
+      partitions: this.#partitions,
+      prepare: async (records) => await decoder.prepare(records.map(({ value }) => value)),
+      stampOf: ({ value }) => {
+        const body = value === null ? null : decoder.decode(value).body;
+        return body?.kind === 'CandlesAsOf' ? { lsn: body.source_lsn, finalTo: body.final_to } : null;
+      },
+    });
+  }
 }

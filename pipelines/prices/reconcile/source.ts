@@ -1,8 +1,13 @@
 /** Bars and candles as Postgres computes them, from stocks and stock_prices alone. */
 import type { Sql } from '../../../connectors/postgres/pool.ts';
+import { keyOf } from './key.ts';
+import type { BarState } from './letters.ts';
 
 export const KINDS = ['bar', '5m', '15m', '1h', '1d', '1w'] as const;
 export type Kind = (typeof KINDS)[number];
+/** What the public topics have. */
+export const CANDLE_KINDS = ['5m', '15m', '1h', '1d', '1w'] as const satisfies readonly Kind[];
+export type CandleKind = (typeof CANDLE_KINDS)[number];
 
 /** A bar or candle, by kind and stock: its start in ms, and everything else as one text. */
 export interface Row {
@@ -17,18 +22,48 @@ export interface StockSum {
   readonly sum: bigint;
 }
 
+/** A candle in figures: integers, prices in millionths. */
+export interface CandleFigures {
+  readonly symbol: string;
+  readonly start: number;
+  readonly end: number;
+  readonly high: bigint;
+  readonly low: bigint;
+  readonly close: bigint;
+  readonly volume: bigint;
+}
+
+/** What takes the place of a row of stock_prices: a bar as a sink has it, or none. */
+export interface Override {
+  readonly stockId: bigint;
+  /** Microseconds since the epoch. */
+  readonly micros: number;
+  readonly bar: Omit<BarState, 'stockId' | 'micros'> | null;
+}
+
 /** The zone of `s.exchange`. Written apart from the pipeline's own list: a test holds them together. */
 export const ZONE = `CASE s.exchange
   WHEN 'NYSE' THEN 'America/New_York' WHEN 'NASDAQ' THEN 'America/New_York' WHEN 'LSE' THEN 'Europe/London'
   WHEN 'XETRA' THEN 'Europe/Berlin' WHEN 'TSE' THEN 'Asia/Tokyo' WHEN 'NSE' THEN 'Asia/Kolkata'
   WHEN 'HKEX' THEN 'Asia/Hong_Kong' ELSE 'UTC' END`;
 
-/** Rows that are valid, with their local time. $1: only rows from this time on; $2: stocks, NULL for all. */
-const BARS = `bars AS (
+const COLUMNS = 'stock_id, ts, open, high, low, close, volume, source';
+const FROM_MICROS = `timestamptz 'epoch' + o.micros * interval '1 microsecond'`;
+const OVERRIDES = `jsonb_to_recordset($3::jsonb) AS o(
+  stock_id bigint, micros bigint, open numeric, high numeric, low numeric, close numeric, volume bigint, source text)`;
+
+/** Rows that are valid, with their local time. $1: only rows from this time on; $2: stocks, NULL for all; $3: overrides as JSON. */
+const BARS = `told AS (
+  SELECT o.stock_id, ${FROM_MICROS} AS ts, open, high, low, close, volume, source FROM ${OVERRIDES}
+), rows AS (
+  SELECT ${COLUMNS} FROM stock_prices r WHERE NOT EXISTS (SELECT FROM told t WHERE t.stock_id = r.stock_id AND t.ts = r.ts)
+  UNION ALL
+  SELECT ${COLUMNS} FROM told WHERE open IS NOT NULL
+), bars AS (
   SELECT * FROM (
-    SELECT p.stock_id, s.symbol, ${ZONE} AS zone, p.ts, p.ts AT TIME ZONE ${ZONE} AS local,
-      p.source = 'daily' OR starts_with(p.source, 'daily:') AS daily, p.open, p.high, p.low, p.close, p.volume
-    FROM stock_prices p JOIN stocks s ON s.id = p.stock_id
+    SELECT p.stock_id, s.symbol, s.exchange, s.sector, ${ZONE} AS zone, p.ts, p.ts AT TIME ZONE ${ZONE} AS local,
+      p.source = 'daily' OR starts_with(p.source, 'daily:') AS daily, p.open, p.high, p.low, p.close, p.volume, p.source
+    FROM rows p JOIN stocks s ON s.id = p.stock_id
     WHERE p.ts >= greatest($1, timestamptz '1970-01-01Z') AND p.ts < least(now() + interval '24 hours', timestamptz '2200-01-01Z')
       AND ($2::bigint[] IS NULL OR p.stock_id = ANY($2::bigint[]))
       AND p.volume >= 0 AND 'NaN' NOT IN (p.open, p.high, p.low, p.close)
@@ -49,6 +84,28 @@ const BUCKET: Readonly<Record<Kind, string>> = {
   '1w': `date_trunc('week', local) AT TIME ZONE zone`,
 };
 
+const NEXT_DAY = `(date_trunc('day', first_local) + interval '1 day') AT TIME ZONE zone`;
+
+/** The first instant behind a bucket, from its `start`, its zone, and the local time of its first bar. */
+const END: Readonly<Record<Kind, string>> = {
+  bar: `CASE WHEN of_day THEN ${NEXT_DAY} ELSE start + interval '1 minute' END`,
+  '5m': `start + interval '5 minutes'`,
+  '15m': `start + interval '15 minutes'`,
+  '1h': `start + interval '1 hour'`,
+  '1d': NEXT_DAY,
+  '1w': `(date_trunc('week', first_local) + interval '7 days') AT TIME ZONE zone`,
+};
+
+/** Where a bar is from, or the daily bar that a day is made of. */
+const FROM: Readonly<Record<Kind, string>> = {
+  bar: 'min(source)',
+  '5m': 'NULL',
+  '15m': 'NULL',
+  '1h': 'NULL',
+  '1d': 'min(source) FILTER (WHERE daily)',
+  '1w': 'NULL',
+};
+
 /** A daily bar counts where the day has no bars of minutes. */
 const COUNTED = `NOT daily OR NOT EXISTS (
   SELECT FROM bars m WHERE m.stock_id = b.stock_id AND NOT m.daily AND m.local::date = b.local::date)`;
@@ -64,47 +121,140 @@ const USED: Readonly<Record<Kind, string>> = {
 
 const whole = (price: string): string => `(${price} * 1000000)::bigint`;
 
-/** $1 and $2 as of BARS. Buckets that begin before $1 are left out: some of their bars may be. */
-function rowsSql(kind: Kind): string {
-  const figures = ['open', 'high', 'low', 'close', 'volume', 'pv', 'vwap', 'n'];
-  const text = figures.map((name) => `coalesce(${name}::text, '~')`).join(', ');
-  return `WITH ${BARS}, figures AS (
-      SELECT stock_id, symbol, ${BUCKET[kind]} AS start,
+/** Milliseconds since the epoch. */
+const millis = (time: string): string => `(extract(epoch FROM ${time}) * 1000)::bigint`;
+
+/** CTEs up to `priced`: every bucket that begins at $1 or later, in figures. $1 to $3 as of BARS. Some bars of an earlier bucket may be left out. */
+export function pricedSql(kind: Kind): string {
+  return `${BARS}, figures AS (
+      SELECT stock_id, symbol, exchange, sector, zone, ${BUCKET[kind]} AS start, min(local) AS first_local, bool_or(daily) AS of_day,
         ${whole('(array_agg(open ORDER BY ts))[1]')} AS open, ${whole('max(high)')} AS high, ${whole('min(low)')} AS low,
         ${whole('(array_agg(close ORDER BY ts DESC))[1]')} AS close, sum(volume)::numeric AS volume,
-        trunc(sum((high + low + close) * 1000000 * volume)) AS pv, count(*) AS n
-      FROM bars b WHERE ${USED[kind]} GROUP BY stock_id, symbol, 3
+        trunc(sum((high + low + close) * 1000000 * volume)) AS pv, count(*) AS n, ${FROM[kind]} AS source
+      FROM bars b WHERE ${USED[kind]} GROUP BY stock_id, symbol, exchange, sector, zone, 6
     ), priced AS (
-      SELECT *, CASE WHEN volume > 0 THEN div(2 * pv + 3 * volume, 6 * volume) END AS vwap FROM figures WHERE start >= $1
-    )
-    SELECT stock_id, (extract(epoch FROM start) * 1000)::bigint AS start, concat_ws('|', symbol, ${text}) AS text FROM priced`;
+      SELECT *, CASE WHEN volume > 0 THEN div(2 * pv + 3 * volume, 6 * volume) END AS vwap, ${millis('start')} AS start_ms,
+        ${millis(END[kind])} AS end_ms
+      FROM figures WHERE start >= $1
+    )`;
+}
+
+/** What the public topic says of a candle, and what else is known inside. */
+const PUBLIC = ['end_ms', 'open', 'high', 'low', 'close', 'volume', 'vwap', 'n'];
+const ALL = [...PUBLIC, 'pv', 'source'];
+
+function rowsSql(kind: Kind, columns: readonly string[]): string {
+  const text = columns.map((name) => `coalesce(${name}::text, '~')`).join(', ');
+  return `WITH ${pricedSql(kind)} SELECT stock_id, start_ms AS start, concat_ws('|', symbol, ${text}) AS text FROM priced`;
 }
 
 export class PricesSource {
   readonly #sql: Sql;
   readonly #since: Date | string;
+  readonly #overrides: string;
 
-  constructor(sql: Sql, since: Date | null) {
+  /** `overrides` take the place of their rows in all that is computed. */
+  constructor(sql: Sql, since: Date | null, overrides: readonly Override[] = []) {
     this.#sql = sql;
     this.#since = since ?? '-infinity';
+    this.#overrides = JSON.stringify(
+      overrides.map(({ stockId, micros, bar }) => ({
+        ...{ stock_id: String(stockId), micros },
+        ...{ open: bar?.open, high: bar?.high, low: bar?.low, close: bar?.close, source: bar?.source },
+        volume: bar === null ? undefined : String(bar.volume),
+      })),
+    );
   }
 
   async sums(kind: Kind): Promise<Map<bigint, StockSum>> {
-    const { rows } = await this.#sql.query<{ stock_id: bigint; n: bigint; sum: string }>(
+    const rows = await this.#query<{ stock_id: bigint; n: bigint; sum: string }>(
       `SELECT stock_id, count(*) AS n, sum(('x' || left(md5(start || '|' || text), 16))::bit(64)::bigint)::text AS sum
-       FROM (${rowsSql(kind)}) r GROUP BY stock_id`,
-      [this.#since, null],
+       FROM (${rowsSql(kind, ALL)}) r GROUP BY stock_id`,
+      null,
     );
     return new Map(
       rows.map(({ stock_id, n, sum }) => [stock_id, { rows: Number(n), sum: BigInt.asUintN(64, BigInt(sum)) }]),
     );
   }
 
+  /** All that is known of a bar or candle. */
   async rows(kind: Kind, stocks: readonly bigint[]): Promise<readonly Row[]> {
-    const { rows } = await this.#sql.query<{ stock_id: bigint; start: bigint; text: string }>(rowsSql(kind), [
-      this.#since,
-      stocks,
-    ]);
-    return rows.map(({ stock_id, start, text }) => ({ stockId: stock_id, start, text }));
+    return rowsOf(await this.#query(rowsSql(kind, ALL), stocks));
   }
+
+  /** What the public topic says of a candle. */
+  async publicRows(kind: Kind, stocks: readonly bigint[]): Promise<readonly Row[]> {
+    return rowsOf(await this.#query(rowsSql(kind, PUBLIC), stocks));
+  }
+
+  /** Every candle of each stock, in the order of time and whenever it begins: what follows depends on all of them. */
+  async series(kind: Kind, stocks: readonly bigint[]): Promise<ReadonlyMap<bigint, readonly CandleFigures[]>> {
+    type Found = Record<'stock_id' | 'start_ms' | 'end_ms' | 'high' | 'low' | 'close', bigint> &
+      Record<'symbol' | 'volume', string>;
+    const rows = await this.whole<Found>(
+      `WITH ${pricedSql(kind)} SELECT stock_id, symbol, start_ms, end_ms, high, low, close, volume FROM priced ORDER BY stock_id, start_ms`,
+      stocks,
+    );
+    const series = new Map<bigint, CandleFigures[]>();
+    for (const { stock_id, start_ms, end_ms, volume, ...figures } of rows) {
+      const candle = { ...figures, start: Number(start_ms), end: Number(end_ms), volume: BigInt(volume) };
+      const known = series.get(stock_id);
+      if (known === undefined) series.set(stock_id, [candle]);
+      else known.push(candle);
+    }
+    return series;
+  }
+
+  /** Stocks with valid bars, and how many. */
+  async stocks(): Promise<ReadonlyMap<bigint, number>> {
+    const rows = await this.#query<{ stock_id: bigint; n: bigint }>(
+      `WITH ${BARS} SELECT stock_id, count(*) AS n FROM bars GROUP BY stock_id`,
+      null,
+    );
+    return new Map(rows.map(({ stock_id, n }) => [stock_id, Number(n)]));
+  }
+
+  /** The valid bars among these rows, decimals as text of six places; by `stock micros`. */
+  async bars(rows: readonly { readonly stockId: bigint; readonly micros: number }[]) {
+    const wanted = JSON.stringify(rows.map(({ stockId, micros }) => ({ stock_id: String(stockId), micros })));
+    const found = await this.#query<
+      Record<'stock_id' | 'micros' | 'volume', bigint> & Record<Decimal | 'source', string>
+    >(
+      `WITH ${BARS} SELECT stock_id, o.micros, b.open::text, b.high::text, b.low::text, b.close::text, b.volume, b.source
+       FROM jsonb_to_recordset($4::jsonb) AS o(stock_id bigint, micros bigint) JOIN bars b USING (stock_id)
+       WHERE b.ts = ${FROM_MICROS}`,
+      [...new Set(rows.map(({ stockId }) => stockId))],
+      wanted,
+    );
+    return new Map(
+      found.map(({ stock_id, micros, ...bar }): [string, BarState] => {
+        return [keyOf(stock_id, micros), { stockId: stock_id, micros: Number(micros), ...bar }];
+      }),
+    );
+  }
+
+  /** A statement whose $1 to $3 are those of BARS, over all rows whenever they are. */
+  async whole<R extends object>(
+    text: string,
+    stocks: readonly bigint[] | null,
+    ...more: number[]
+  ): Promise<readonly R[]> {
+    const { rows } = await this.#sql.query<R>(text, ['-infinity', stocks, this.#overrides, ...more]);
+    return rows;
+  }
+
+  async #query<R extends object>(
+    text: string,
+    stocks: readonly bigint[] | null,
+    ...more: string[]
+  ): Promise<readonly R[]> {
+    const { rows } = await this.#sql.query<R>(text, [this.#since, stocks, this.#overrides, ...more]);
+    return rows;
+  }
+}
+
+type Decimal = 'open' | 'high' | 'low' | 'close';
+
+function rowsOf(rows: readonly { stock_id: bigint; start: bigint; text: string }[]): readonly Row[] {
+  return rows.map(({ stock_id, start, text }) => ({ stockId: stock_id, start, text }));
 }

@@ -49,6 +49,10 @@ const PLANTS: Readonly<
     rule: 'reconcile-shares-no-arithmetic',
     files: { 'pipelines/engagement/reconcile/a.ts': ['../semantics.ts'], 'pipelines/engagement/semantics.ts': [] },
   },
+  'the reconcile of prices imports the arithmetic it judges': {
+    rule: 'prices-reconcile-shares-no-arithmetic',
+    files: { 'pipelines/prices/reconcile/a.ts': ['../zone.ts'], 'pipelines/prices/zone.ts': [] },
+  },
   'the servers import the engine': {
     rule: 'infra-stands-alone',
     files: { 'infra/a.ts': ['../engine/a.ts'], 'engine/a.ts': [] },

@@ -1,0 +1,124 @@
+/** The boards of movers as Postgres computes them: the figures of each stock by which it is ranked, and by how much. */
+import { type PricesSource, pricedSql } from './source.ts';
+
+export const PERIODS = ['1d', '1w'] as const;
+export type Period = (typeof PERIODS)[number];
+
+export const BOARDS = [
+  'gainers',
+  'losers',
+  'most_active',
+  'unusual_volume',
+  'high_20d',
+  'low_20d',
+  'high_52w',
+  'low_52w',
+] as const;
+export type Board = (typeof BOARDS)[number];
+
+/** What Redis has of a stock beside its scores; text as it is there, null: no such field. */
+export const FIELDS = [
+  'stock_id',
+  'exchange',
+  'sector',
+  'start',
+  'close',
+  'high',
+  'low',
+  'volume',
+  'change_bp',
+  'volume_ratio',
+  'pivot',
+  'resistance_1',
+  'support_1',
+  'resistance_2',
+  'support_2',
+] as const;
+export type Field = (typeof FIELDS)[number];
+
+/** A stock with a candle that has begun and not left. */
+export interface Mover {
+  readonly symbol: string;
+  readonly exchange: string;
+  readonly sector: string | null;
+  /** Null: not on that board. */
+  readonly scores: Readonly<Record<Board, number | null>>;
+  readonly fields: Readonly<Record<Field, string | null>>;
+}
+
+/** n / d of integers, rounded half up; d is positive. */
+function halfUp(n: string, d: string): string {
+  const [top, by] = [`(2 * (${n}) + (${d}))`, `(2 * (${d}))`];
+  return `div(${top} - mod(mod(${top}, ${by}) + ${by}, ${by}), ${by})`;
+}
+
+const basisPoints = (from: string, to: string): string =>
+  halfUp(`(${to} - ${from}) * 10000::numeric`, `${from}::numeric`);
+
+/** Millionths as text without zeros behind. */
+const decimal = (e6: string): string => `trim_scale((${e6}) * 0.000001)::text`;
+
+/** A day leaves when the next weekday begins at the exchange, a week at its end. */
+const LEAVES: Readonly<Record<Period, string>> = {
+  '1d': `(extract(epoch FROM (date_trunc('day', first_local) + interval '1 day' * CASE extract(isodow FROM first_local)
+    WHEN 5 THEN 3 WHEN 6 THEN 2 ELSE 1 END) AT TIME ZONE zone) * 1000)::bigint`,
+  '1w': 'end_ms',
+};
+
+/** Candles that make 20 trading days. */
+const DAYS: Readonly<Record<Period, number>> = { '1d': 20, '1w': 4 };
+/** 364 days and half a day less or more: days begin an hour earlier or later where the clock was changed in between. */
+const YEAR_AT_LEAST_MS = 31_406_400_000;
+const YEAR_AT_MOST_MS = 31_492_800_000;
+
+const broken = (level: string, price: string, sign: '>' | '<'): string =>
+  `CASE WHEN ${price} ${sign} ${level} THEN abs(${basisPoints(level, price)})::float8 END`;
+
+/** $1 to $3 as of pricedSql, $4: the time, ms, as of which. */
+function moversSql(period: Period): string {
+  const days = `ROWS BETWEEN ${DAYS[period]} PRECEDING AND 1 PRECEDING`;
+  return `WITH ${pricedSql(period)}, known AS (
+      SELECT *, ${LEAVES[period]} AS leaves, lag(close) OVER w AS p_close, lag(high) OVER w AS p_high, lag(low) OVER w AS p_low,
+        CASE WHEN count(*) OVER twenty = 20 THEN sum(volume) OVER twenty END AS usual,
+        CASE WHEN count(*) OVER days = ${DAYS[period]} THEN max(high) OVER days END AS high_20d,
+        CASE WHEN count(*) OVER days = ${DAYS[period]} THEN min(low) OVER days END AS low_20d,
+        min(start_ms) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) <= start_ms - ${YEAR_AT_LEAST_MS} AS has_year,
+        max(high) OVER year AS high_year, min(low) OVER year AS low_year
+      FROM priced
+      WINDOW w AS (PARTITION BY stock_id ORDER BY start_ms), twenty AS (w ROWS BETWEEN 20 PRECEDING AND 1 PRECEDING), days AS (w ${days}),
+        year AS (w RANGE BETWEEN ${YEAR_AT_MOST_MS}::bigint PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW)
+    ), shown AS (
+      SELECT DISTINCT ON (stock_id) *, CASE WHEN has_year THEN high_year END AS high_52w, CASE WHEN has_year THEN low_year END AS low_52w,
+        ${basisPoints('p_close', 'close')} AS change, volume::float8 / nullif(usual::float8 / 20, 0) AS ratio, p_high + p_low + p_close AS sum
+      FROM known WHERE start_ms <= $4 AND leaves > $4 ORDER BY stock_id, start_ms DESC
+    )
+    SELECT symbol, exchange, sector,
+      CASE WHEN change > 0 THEN change::float8 END AS gainers, CASE WHEN change < 0 THEN -change::float8 END AS losers,
+      CASE WHEN volume > 0 THEN volume::float8 END AS most_active, CASE WHEN ratio >= 2 THEN ratio END AS unusual_volume,
+      ${broken('high_20d', 'high', '>')} AS high_20d, ${broken('low_20d', 'low', '<')} AS low_20d,
+      ${broken('high_52w', 'high', '>')} AS high_52w, ${broken('low_52w', 'low', '<')} AS low_52w,
+      jsonb_build_object('stock_id', stock_id::text, 'exchange', exchange, 'sector', sector, 'start', start_ms::text, 'volume', volume::text,
+        'close', ${decimal('close')}, 'high', ${decimal('high')}, 'low', ${decimal('low')}, 'change_bp', change::text,
+        'volume_ratio', ratio::text, 'pivot', ${decimal(halfUp('sum', '3::numeric'))},
+        'resistance_1', ${decimal(halfUp('2 * sum - 3 * p_low', '3::numeric'))},
+        'support_1', ${decimal(halfUp('2 * sum - 3 * p_high', '3::numeric'))},
+        'resistance_2', ${decimal(halfUp('sum + 3 * (p_high - p_low)', '3::numeric'))},
+        'support_2', ${decimal(halfUp('sum - 3 * (p_high - p_low)', '3::numeric'))})::text AS fields
+    FROM shown`;
+}
+
+/** Every stock that has a candle at that time (ms), by symbol. */
+export async function moversAt(
+  source: PricesSource,
+  period: Period,
+  timeMs: number,
+): Promise<ReadonlyMap<string, Mover>> {
+  type Found = Pick<Mover, 'symbol' | 'exchange' | 'sector'> &
+    Readonly<Record<Board, number | null>> & { readonly fields: string };
+  const rows = await source.whole<Found>(moversSql(period), null, timeMs);
+  return new Map(
+    rows.map(({ symbol, exchange, sector, fields, ...scores }) => {
+      return [symbol, { symbol, exchange, sector, scores, fields: JSON.parse(fields) as Mover['fields'] }];
+    }),
+  );
+}
