@@ -111,6 +111,7 @@ async function comparePrices(config: Config, options: Options): Promise<Reconcil
       postgresUrl: config.SLUICE_POSTGRES_URL,
       clickHouse: clickHouseConfig(config),
       redisUrl: config.SLUICE_REDIS_URL,
+      sectors: config.SLUICE_PRICES_SECTORS,
       log,
       schemas: new RegistryClient({ url: config.SLUICE_REGISTRY_URL }),
       since: options.since ?? null,

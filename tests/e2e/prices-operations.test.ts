@@ -1,5 +1,5 @@
 /**
- * The operators' commands for prices on the real stack: letters are shown and written back, and after each case bars and candles equal the same
+ * The operators' commands for prices on the real stack: letters are shown and written back, and after each case everything equals the same
  * SQL over Postgres.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -8,12 +8,13 @@ import { PostgresPool } from '../../connectors/postgres/pool.ts';
 import { clickHouseConfig, loadConfig } from '../../pipelines/config.ts';
 import type { LetterCounts } from '../../pipelines/operations/dlq/catalogue.ts';
 import type { Described } from '../../pipelines/operations/dlq/describe.ts';
+import { MONITOR, processesOf } from '../../pipelines/processes.ts';
 import { type Pipeline, startPipeline } from '../support/pipeline.ts';
 
 let pipeline: Pipeline;
 let pool: PostgresPool;
 beforeAll(async () => {
-  const workers = ['prices.candles', 'prices.sink.clickhouse', 'prices.sink.clickhouse-stocks', 'prices.sink.latest'];
+  const workers = processesOf(['prices']).filter((name) => name !== MONITOR);
   pipeline = await startPipeline({ instances: 1, workers });
   pool = new PostgresPool({ url: pipeline.env.SLUICE_POSTGRES_URL!, applicationName: 'test' });
   await pool.query(

@@ -5,6 +5,8 @@ export const PERIODS = ['1d', '1w'] as const;
 export type Period = (typeof PERIODS)[number];
 
 export const BOARDS = [
+  'at_resistance',
+  'at_support',
   'gainers',
   'losers',
   'most_active',
@@ -74,6 +76,15 @@ const YEAR_AT_MOST_MS = 31_492_800_000;
 const broken = (level: string, price: string, sign: '>' | '<'): string =>
   `CASE WHEN ${price} ${sign} ${level} THEN abs(${basisPoints(level, price)})::float8 END`;
 
+/** Basis points of the price by which a level may be away for the price to be at it. */
+const NEAR_BP = 100;
+
+/** What is left of them at the nearer of two levels. */
+function near(a: string, b: string): string {
+  const left = `${NEAR_BP} - least(abs(${basisPoints('close', a)}), abs(${basisPoints('close', b)}))`;
+  return `CASE WHEN ${left} > 0 THEN (${left})::float8 END`;
+}
+
 /** $1 to $3 as of pricedSql, $4: the time, ms, as of which. */
 function moversSql(period: Period): string {
   const days = `ROWS BETWEEN ${DAYS[period]} PRECEDING AND 1 PRECEDING`;
@@ -91,6 +102,11 @@ function moversSql(period: Period): string {
       SELECT DISTINCT ON (stock_id) *, CASE WHEN has_year THEN high_year END AS high_52w, CASE WHEN has_year THEN low_year END AS low_52w,
         ${basisPoints('p_close', 'close')} AS change, volume::float8 / nullif(usual::float8 / 20, 0) AS ratio, p_high + p_low + p_close AS sum
       FROM known WHERE start_ms <= $4 AND leaves > $4 ORDER BY stock_id, start_ms DESC
+    ), levels AS (
+      SELECT *, ${halfUp('sum', '3::numeric')} AS pivot,
+        ${halfUp('2 * sum - 3 * p_low', '3::numeric')} AS r1, ${halfUp('2 * sum - 3 * p_high', '3::numeric')} AS s1,
+        ${halfUp('sum + 3 * (p_high - p_low)', '3::numeric')} AS r2, ${halfUp('sum - 3 * (p_high - p_low)', '3::numeric')} AS s2
+      FROM shown
     )
     SELECT symbol, exchange, sector,
       CASE WHEN change > 0 THEN change::float8 END AS gainers, CASE WHEN change < 0 THEN -change::float8 END AS losers,
@@ -99,12 +115,10 @@ function moversSql(period: Period): string {
       ${broken('high_52w', 'high', '>')} AS high_52w, ${broken('low_52w', 'low', '<')} AS low_52w,
       jsonb_build_object('stock_id', stock_id::text, 'exchange', exchange, 'sector', sector, 'start', start_ms::text, 'volume', volume::text,
         'close', ${decimal('close')}, 'high', ${decimal('high')}, 'low', ${decimal('low')}, 'change_bp', change::text,
-        'volume_ratio', ratio::text, 'pivot', ${decimal(halfUp('sum', '3::numeric'))},
-        'resistance_1', ${decimal(halfUp('2 * sum - 3 * p_low', '3::numeric'))},
-        'support_1', ${decimal(halfUp('2 * sum - 3 * p_high', '3::numeric'))},
-        'resistance_2', ${decimal(halfUp('sum + 3 * (p_high - p_low)', '3::numeric'))},
-        'support_2', ${decimal(halfUp('sum - 3 * (p_high - p_low)', '3::numeric'))})::text AS fields
-    FROM shown`;
+        'volume_ratio', ratio::text, 'pivot', ${decimal('pivot')}, 'resistance_1', ${decimal('r1')}, 'support_1', ${decimal('s1')},
+        'resistance_2', ${decimal('r2')}, 'support_2', ${decimal('s2')})::text AS fields,
+      ${near('r1', 'r2')} AS at_resistance, ${near('s1', 's2')} AS at_support
+    FROM levels`;
 }
 
 /** Every stock that has a candle at that time (ms), by symbol. */

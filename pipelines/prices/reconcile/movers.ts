@@ -12,12 +12,23 @@ import type { Comparison, Snapshot } from './comparison.ts';
 import { BOARDS, type Board, FIELDS, type Mover, moversAt, type Period } from './movers-source.ts';
 import { Suspects } from './suspects.ts';
 
-/** What has boards in Redis. Written apart from the pipeline's own list: a test holds them together. */
-export const UNIVERSES: readonly string[] = [
-  'all',
-  ...['NYSE', 'NASDAQ', 'LSE', 'XETRA', 'TSE', 'NSE', 'HKEX'].map((exchange) => `exchange:${exchange}`),
-  ...['Consumer', 'Energy', 'Finance', 'Health', 'Industry', 'Technology'].map((sector) => `sector:${sector}`),
-];
+/** What has boards in Redis. The exchanges are written apart from the pipeline's own list: a test holds them together. */
+export function universesOf(sectors: readonly string[]): readonly string[] {
+  const exchanges = ['NYSE', 'NASDAQ', 'LSE', 'XETRA', 'TSE', 'NSE', 'HKEX'];
+  return [
+    'all',
+    ...exchanges.map((exchange) => `exchange:${exchange}`),
+    ...sectors.map((sector) => `sector:${sector}`),
+  ];
+}
+
+export interface MoverOptions {
+  readonly period: Period;
+  readonly partitions: number;
+  /** Those that have boards. */
+  readonly sectors: readonly string[];
+  readonly limit: number;
+}
 
 /** Places that each partition publishes, and so the most that is exact over all of them. */
 const PLACES = 100;
@@ -37,14 +48,13 @@ export class MoverBoards implements Comparison {
   readonly #period: Period;
   readonly #reader: BoardReader;
   readonly #partitions: number;
+  readonly #universes: readonly string[];
 
-  constructor(
-    reader: BoardReader,
-    options: { readonly period: Period; readonly partitions: number; readonly limit: number },
-  ) {
+  constructor(reader: BoardReader, options: MoverOptions) {
     this.#reader = reader;
     this.#period = options.period;
     this.#partitions = options.partitions;
+    this.#universes = universesOf(options.sectors);
     this.suspects = new Map([[`redis.movers.${options.period}`, new Suspects(options.limit)]]);
   }
 
@@ -106,7 +116,7 @@ export class MoverBoards implements Comparison {
     const readings: Reading[] = [];
     const times = new Set<number>();
     let position: Readonly<Record<string, string>> = {};
-    for (const universe of UNIVERSES) {
+    for (const universe of this.#universes) {
       for (const board of BOARDS) {
         const reading = await this.#read(universe, board);
         const { places, stamps } = reading;

@@ -39,6 +39,8 @@ export interface PricesReconcileOptions {
   readonly postgresUrl: string;
   readonly clickHouse: ClickHouseConfig;
   readonly redisUrl: string;
+  /** That have boards in Redis. */
+  readonly sectors: readonly string[];
   readonly log: LogClient;
   readonly schemas: SchemaSource;
   /** Leaves out bars and candles that begin earlier: what ClickHouse has forgotten, for one. Boards and newest prices are compared whole. */
@@ -129,7 +131,7 @@ class Run {
   }
 
   #comparisonsOf(partitions: number): readonly Comparison[] {
-    const { log, schemas, since, limit } = this.#options;
+    const { log, schemas, since, limit, sectors } = this.#options;
     const { reader, redis } = this.#clients;
     const topics = { log, schemas, partitions, since, limit };
     const warehouse = this.#warehouse;
@@ -137,7 +139,7 @@ class Run {
       new WarehouseCandles(warehouse, { partitions, limit }),
       new PublicCandles(topics),
       new PublicSignals(topics),
-      ...PERIODS.map((period) => new MoverBoards(reader, { period, partitions, limit })),
+      ...PERIODS.map((period) => new MoverBoards(reader, { period, partitions, sectors, limit })),
       new LatestPrices(redis, { warehouse, partitions, limit }),
     ];
   }

@@ -1,12 +1,15 @@
 /** What the prices pipeline would have written, put into every sink by hand. */
 import { Redis } from 'ioredis';
 import { ByteWriter } from '../../../engine/avro/byte-writer.ts';
+import { compileWriter } from '../../../engine/avro/compile-writer.ts';
+import { beginFrame } from '../../../engine/avro/framing.ts';
+import { resolveSchema } from '../../../engine/avro/resolve.ts';
 import { appendDeadLetter } from '../../../engine/dead-letter.ts';
 import type { LogRecord, OutputBatch } from '../../../engine/log.ts';
-import { encodeCandle, encodeCandleKey, encodeCandleV1 } from '../../../pipelines/prices/codec/candle.ts';
-import { encodeIndicators, encodeSignalsV1 } from '../../../pipelines/prices/codec/indicators.ts';
+import { encodeCandle, encodeCandleKey } from '../../../pipelines/prices/codec/candle.ts';
+import { encodeIndicators } from '../../../pipelines/prices/codec/indicators.ts';
 import { asOfKey } from '../../../pipelines/prices/indicators/key.ts';
-import { MOVERS_LEADERBOARDS } from '../../../pipelines/prices/redis-movers.ts';
+import { moversBoards } from '../../../pipelines/prices/redis-movers.ts';
 import {
   CANDLES,
   CANDLES_SINK,
@@ -16,6 +19,7 @@ import {
   INDICATORS,
   SIGNALS_V1,
 } from '../../../pipelines/prices/topics.ts';
+import { type CandleV1, candleV1Schema } from '../../../schemas/prices/candle-v1.ts';
 import { type SignalsV1, signalsV1Schema } from '../../../schemas/prices/signals-v1.ts';
 import { SUBJECTS } from '../../../schemas/subjects.ts';
 import { schemasById } from '../../unit/codec/debezium.ts';
@@ -43,6 +47,9 @@ export const priceSchemas = schemasById({
   [IDS.cdcKey]: CDC_KEY,
   [PRICE_SCHEMA_ID]: PRICE_SCHEMA,
 });
+
+const writeCandleV1 = compileWriter<CandleV1>(resolveSchema(candleV1Schema));
+const writeSignalsV1 = compileWriter<SignalsV1>(resolveSchema(signalsV1Schema));
 
 /** A position behind all that a test reaches. */
 const PASSED = 2n ** 62n;
@@ -104,7 +111,7 @@ export class PriceSinks {
       await this.#servers.clickHouse.insert({ table: 'sluice_progress', values, format: 'JSONEachRow' });
       const stamp = { [`${partition}:source_lsn`]: String(lsn), [`${partition}:stream_time`]: String(streamTimeMs) };
       await this.redis.hset('px:{prices}:sink:latest:asof', stamp);
-      for (const { name } of MOVERS_LEADERBOARDS)
+      for (const { name } of moversBoards(this.#servers.config.SLUICE_PRICES_SECTORS).leaderboards)
         await this.redis.hset(`lb:{${name}}:asof`, { ...stamp, partitions: PARTITIONS });
     }
   }
@@ -145,10 +152,10 @@ export class PriceSinks {
     const candle = { ...about, open_e6, high_e6, low_e6, vwap_e6, bars, source_lsn: 1n, source_commit_ts: end };
     const signals = { ...about, ...NO_VALUES, obv, ...change };
     await this.commit(CANDLES_V1, 0, (batch) =>
-      batch.append(key, deleted ? null : encodeCandleV1(this.#writer, IDS.candleV1, candle), end),
+      batch.append(key, deleted ? null : this.#framed(IDS.candleV1, (writer) => writeCandleV1(writer, candle)), end),
     );
     await this.commit(SIGNALS_V1, 0, (batch) =>
-      batch.append(key, deleted ? null : encodeSignalsV1(this.#writer, IDS.signals, signals), end),
+      batch.append(key, deleted ? null : this.#framed(IDS.signals, (writer) => writeSignalsV1(writer, signals)), end),
     );
   }
 
@@ -165,6 +172,12 @@ export class PriceSinks {
         partition: 0,
       }),
     );
+  }
+
+  #framed(schemaId: number, write: (writer: ByteWriter) => void): Buffer {
+    beginFrame(this.#writer, schemaId);
+    write(this.#writer);
+    return this.#writer.take();
   }
 
   async commit(topic: string, partition: number, append: (batch: OutputBatch) => void): Promise<void> {

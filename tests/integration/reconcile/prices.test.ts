@@ -3,10 +3,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clickHouseConfig } from '../../../pipelines/config.ts';
 import type { SinkReport } from '../../../pipelines/operations/reconcile/report.ts';
 import { zoneOf } from '../../../pipelines/prices/exchanges.ts';
-import { UNIVERSES } from '../../../pipelines/prices/reconcile/movers.ts';
+import { universesOf } from '../../../pipelines/prices/reconcile/movers.ts';
+import { BOARDS } from '../../../pipelines/prices/reconcile/movers-source.ts';
 import { reconcilePrices } from '../../../pipelines/prices/reconcile/reconcile.ts';
 import { ZONE } from '../../../pipelines/prices/reconcile/source.ts';
-import { UNIVERSES as RANKED } from '../../../pipelines/prices/redis-movers.ts';
+import { moversBoards, moversLeaderboard } from '../../../pipelines/prices/redis-movers.ts';
 import { type PriceColumns, priceEnvelope } from '../../unit/prices/price-rows.ts';
 import { PriceSinks, priceSchemas, type ShownCandle } from './price-sinks.ts';
 import { type Servers, startServers } from './servers.ts';
@@ -86,7 +87,15 @@ const compare = async (more: { readonly since?: Date; readonly strict?: boolean 
   const { config, log } = servers;
   return await reconcilePrices({
     ...{ postgresUrl: config.SLUICE_POSTGRES_URL, clickHouse: clickHouseConfig(config) },
-    ...{ redisUrl: config.SLUICE_REDIS_URL, log, schemas: priceSchemas, since: null, deadlineSeconds: 1, limit: 5 },
+    ...{
+      redisUrl: config.SLUICE_REDIS_URL,
+      sectors: config.SLUICE_PRICES_SECTORS,
+      log,
+      schemas: priceSchemas,
+      since: null,
+      deadlineSeconds: 1,
+      limit: 5,
+    },
     ...more,
   });
 };
@@ -128,7 +137,11 @@ describe('the reconcile of prices', () => {
       [exchanges],
     );
     expect(rows).toEqual(exchanges.map((exchange) => ({ exchange, zone: zoneOf(exchange) })));
-    expect(UNIVERSES).toEqual(RANKED);
+    const sectors = servers.config.SLUICE_PRICES_SECTORS;
+    const names = ['1d', '1w'].flatMap((period) => universesOf(sectors).map((one) => moversLeaderboard(period, one)));
+    const { leaderboards } = moversBoards(sectors);
+    expect(leaderboards.map(({ name }) => name)).toEqual(names);
+    expect(leaderboards[0]!.boards).toEqual([...BOARDS].sort());
   });
 
   it('cannot tell before the pipeline has passed the position', async () => {
