@@ -43,17 +43,26 @@ export function barOf(row: RawPrice, bytes: Buffer, zone: Zone | null, commitTsM
   if (open === null || high === null || low === null || close === null) {
     throw bad('BAD_NUMBER', 'A price is no decimal number with at most six decimals');
   }
-  if (open <= 0n || high <= 0n || low <= 0n || close <= 0n) throw bad('PRICE_NOT_POSITIVE', 'A price is 0 or less');
-  if (high < low) throw bad('HIGH_BELOW_LOW', 'The high is below the low');
-  if (open < low || open > high) throw bad('OPEN_OUTSIDE_RANGE', 'The open is not between low and high');
-  if (close < low || close > high) throw bad('CLOSE_OUTSIDE_RANGE', 'The close is not between low and high');
-  if (volume < 0n) throw bad('NEGATIVE_VOLUME', `The volume is ${volume}`);
+  checkFigures({ open, high, low, close, volume });
   if (zone === null) throw bad('UNKNOWN_STOCK', `Stock ${row.stockId} was never seen`);
   const time = timeOf(row, zone, isDaily(source));
   if (time.start > commitTsMs + MAX_AHEAD_MS) {
     throw bad('FUTURE_BAR', `ts is ${new Date(time.start).toISOString()}, more than a day ahead`);
   }
   return { ...time, open, high, low, close, volume, source };
+}
+
+/**
+ * Throws the reason (dead-letter) why figures are none of a bar: PRICE_NOT_POSITIVE, HIGH_BELOW_LOW, OPEN_OUTSIDE_RANGE, CLOSE_OUTSIDE_RANGE or
+ * NEGATIVE_VOLUME.
+ */
+export function checkFigures(figures: Pick<Bar, 'open' | 'high' | 'low' | 'close' | 'volume'>): void {
+  const { open, high, low, close, volume } = figures;
+  if (open <= 0n || high <= 0n || low <= 0n || close <= 0n) throw bad('PRICE_NOT_POSITIVE', 'A price is 0 or less');
+  if (high < low) throw bad('HIGH_BELOW_LOW', 'The high is below the low');
+  if (open < low || open > high) throw bad('OPEN_OUTSIDE_RANGE', 'The open is not between low and high');
+  if (close < low || close > high) throw bad('CLOSE_OUTSIDE_RANGE', 'The close is not between low and high');
+  if (volume < 0n) throw bad('NEGATIVE_VOLUME', `The volume is ${volume}`);
 }
 
 function timeOf({ tsMicros }: RawPrice, zone: Zone, daily: boolean): { readonly start: number; readonly end: number } {

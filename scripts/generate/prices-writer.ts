@@ -1,32 +1,15 @@
 /** Writes bars of prices into Postgres: one transaction for a batch, at most two statements, on one connection. */
 import pg from 'pg';
 import { postgresError } from '../../connectors/postgres/errors.ts';
-import { clientConfig } from '../../connectors/postgres/pool.ts';
+import { clientConfig, sqlOf } from '../../connectors/postgres/pool.ts';
+import { LOAD_BARS, UPSERT_BARS } from '../../pipelines/prices/bars-sql.ts';
+import { addStocks } from '../../pipelines/prices/history/stocks.ts';
 import type { Listing } from '../../pipelines/prices/traffic/listings.ts';
 import type { PriceBatch } from '../../pipelines/prices/traffic/traffic.ts';
 import { type PriceRow, priceText } from '../../pipelines/prices/traffic/walk.ts';
 
 /** No stock has it. */
 const UNKNOWN_STOCK = 9_000_000_000_000n;
-
-const ADD_STOCKS = `INSERT INTO stocks (symbol, name, exchange, sector, industry, market_cap)
-  SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[])
-  ON CONFLICT (symbol) DO NOTHING`;
-
-const STOCK_IDS = 'SELECT id, symbol FROM stocks WHERE symbol = ANY ($1::text[])';
-
-const UPSERT_BARS = `INSERT INTO stock_prices AS p (stock_id, ts, open, high, low, close, volume, source)
-  SELECT stock_id, timestamptz 'epoch' + start_ms * interval '1 millisecond', open, high, low, close, volume, source
-  FROM unnest($1::int8[], $2::int8[], $3::numeric[], $4::numeric[], $5::numeric[], $6::numeric[], $7::int8[], $8::text[])
-    AS b (stock_id, start_ms, open, high, low, close, volume, source)
-  ON CONFLICT (stock_id, ts) DO UPDATE SET
-    open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
-    volume = excluded.volume, source = excluded.source`;
-
-/** What is there already is not written again: a load that was stopped goes on. */
-const LOAD_BARS = `${UPSERT_BARS}
-  WHERE (p.open, p.high, p.low, p.close, p.volume, p.source)
-    IS DISTINCT FROM (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume, excluded.source)`;
 
 const DELETE_BARS = `DELETE FROM stock_prices
   USING unnest($1::int8[], $2::int8[]) AS b (stock_id, start_ms)
@@ -45,20 +28,7 @@ export class PricesWriter {
   /** Connects, and adds the stocks that are not there yet. Others of the same symbols stay as they are. */
   async prepare(listings: readonly Listing[]): Promise<void> {
     await this.#guard('connect to Postgres', async () => await this.#client.connect());
-    await this.#guard('add stocks', async () => {
-      const symbols = listings.map(({ symbol }) => symbol);
-      await this.#client.query(ADD_STOCKS, [
-        symbols,
-        listings.map(({ name }) => name),
-        listings.map(({ exchange }) => exchange),
-        listings.map(({ sector }) => sector),
-        listings.map(({ industry }) => industry),
-        listings.map(({ marketCap }) => marketCap),
-      ]);
-      const { rows } = await this.#client.query<{ id: bigint; symbol: string }>(STOCK_IDS, [symbols]);
-      const ids = new Map(rows.map(({ id, symbol }) => [symbol, id]));
-      this.#ids = symbols.map((symbol) => ids.get(symbol)!);
-    });
+    this.#ids = await addStocks(sqlOf(this.#client), listings);
   }
 
   /** Writes rows of which no two have one key; those that are there with the same values are left alone. Returns how many changed. */

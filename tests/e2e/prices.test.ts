@@ -11,6 +11,7 @@ import { readToEnd } from '../../engine/restore.ts';
 import { kafkaOptions, loadConfig } from '../../pipelines/config.ts';
 import { candleV1Decoder } from '../../pipelines/prices/codec/candle.ts';
 import { CANDLES_V1, DLQ } from '../../pipelines/prices/topics.ts';
+import { runScript } from '../../scripts/start/task.ts';
 import { type Pipeline, startPipeline } from '../support/pipeline.ts';
 
 let pipeline: Pipeline;
@@ -122,4 +123,31 @@ it('equals SQL over Postgres, whatever happens to bars and with the worker kille
     return records.map(({ headers }) => String(headers.find(({ key }) => key === 'sluice.reason')?.value)).sort();
   };
   await expect.poll(letters, settle).toEqual(['BAD_NUMBER', 'NEGATIVE_VOLUME', 'UNKNOWN_STOCK']);
+});
+
+it('loads history while the pipeline keeps up, killed on the way, and tells who has no new price', async () => {
+  const args = ['load', '--generate', '--symbols', '4', '--years', '1', '--chunk', '100', '--max-lag', '60', '--yes'];
+  const killed = new AbortController();
+  const first = runScript('history.ts', args, { env: pipeline.env, timeoutMs: 120_000, signal: killed.signal });
+  const run = async () => {
+    const { rows } = await postgres.query<{ chunks: number; status: string }>(
+      'SELECT chunks, status FROM sluice_history',
+    );
+    return rows[0];
+  };
+  await expect.poll(async () => (await run())?.chunks, settle).toBeGreaterThan(1);
+  killed.abort();
+  await first;
+  expect(await run()).toMatchObject({ status: 'running' });
+  const again = await pipeline.script('history.ts', ...args, '--json');
+  expect(again.code, again.output).toBe(0);
+  expect(await run()).toMatchObject({ status: 'done' });
+  // It ended when the stage had read all of it.
+  const { rows } = await postgres.query<{ symbol: string; bars: bigint }>(
+    `SELECT symbol, count(*) AS bars FROM stock_prices JOIN stocks ON stocks.id = stock_id WHERE source = 'daily' GROUP BY symbol`,
+  );
+  const days = (await candles('1d')).map((candle) => candle.split(' ')[0]!);
+  for (const { symbol, bars } of rows) expect(days.filter((one) => one === symbol).length).toBe(Number(bars));
+  expect(rows.length).toBe(4);
+  expect(rows.reduce((sum, { bars }) => sum + bars, 0n)).toBeGreaterThan(950n);
 });

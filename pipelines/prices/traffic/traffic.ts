@@ -5,9 +5,9 @@
 import { Random } from '../../random.ts';
 import { zoneOf } from '../exchanges.ts';
 import { MINUTE_MS } from '../intervals.ts';
+import { isOpen, isTradingDay } from '../sessions.ts';
 import { Zone } from '../zone.ts';
 import { type Listing, makeListings } from './listings.ts';
-import { isOpen, isTradingDay } from './sessions.ts';
 import { corrected, DAY_GRAIN, MINUTE_GRAIN, nextFigures, type PriceRow, spoiled } from './walk.ts';
 
 export interface PriceTrafficOptions {

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { zoneOf } from '../../../pipelines/prices/exchanges.ts';
+import { isOpen } from '../../../pipelines/prices/sessions.ts';
 import { makeListings } from '../../../pipelines/prices/traffic/listings.ts';
-import { isOpen } from '../../../pipelines/prices/traffic/sessions.ts';
 import { PriceTraffic, type PriceTrafficOptions } from '../../../pipelines/prices/traffic/traffic.ts';
 import { type PriceRow, priceText } from '../../../pipelines/prices/traffic/walk.ts';
 

@@ -1,7 +1,7 @@
 /** When exchanges trade: from Monday to Friday, without holidays. */
-import { zoneOf } from '../exchanges.ts';
-import { MINUTE_MS } from '../intervals.ts';
-import { Zone } from '../zone.ts';
+import { zoneOf } from './exchanges.ts';
+import { MINUTE_MS } from './intervals.ts';
+import { Zone } from './zone.ts';
 
 /** Minutes of the local day, the second one exclusive. */
 type Hours = readonly (readonly [from: number, to: number])[];
@@ -39,4 +39,15 @@ export function isOpen(exchange: string, startMs: number): boolean {
   if (!isTradingDay(zone.dayOf(startMs))) return false;
   const minuteOfDay = Math.floor((startMs + zone.offsetMs(startMs)) / MINUTE_MS) % at(24);
   return (HOURS[exchange] ?? []).some(([from, to]) => from <= minuteOfDay && minuteOfDay < to);
+}
+
+/** The local day, as `Zone.dayOf` counts them, of the last session that has ended; of an exchange whose hours are not known, of the last trading day. */
+export function lastSession(exchange: string, nowMs: number): number {
+  const zone = Zone.of(zoneOf(exchange));
+  const today = zone.dayOf(nowMs);
+  const minuteOfDay = Math.floor((nowMs + zone.offsetMs(nowMs)) / MINUTE_MS) % at(24);
+  const close = HOURS[exchange]?.at(-1)?.[1] ?? at(24);
+  let day = minuteOfDay >= close ? today : today - 1;
+  while (!isTradingDay(day)) day--;
+  return day;
 }
