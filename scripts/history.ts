@@ -1,10 +1,11 @@
 /** `npm run history`: loads daily bars of years into Postgres, no faster than the pipeline takes them, and tells how old prices are. */
 
 import { SluiceError } from '../engine/errors.ts';
+import { clickHouseConfig } from '../pipelines/config.ts';
 import type { HistoryRun } from '../pipelines/prices/history/ledger.ts';
 import { isLoading } from '../pipelines/prices/history/load.ts';
 import { KNOWN_SYMBOLS_MAX, type LoadFlags, requestOf } from './history/request.ts';
-import { readStaleness, stalenessReport } from './history/staleness.ts';
+import { readListed, stalenessReport } from './history/staleness.ts';
 import { describeRun, execute, plan, type Work, withLedger } from './history/work.ts';
 import { badArgument, countOf, timeOf } from './support/arguments.ts';
 import { type OperationFlags, operationFlags, operatorProgram, runOperation, runReport } from './support/operation.ts';
@@ -87,7 +88,7 @@ operationFlags(program.command('status'), { changes: false })
       read: async ({ config }) => {
         const runs = await withLedger(config, async (ledger) => await ledger.newest(10));
         const driven = await isLoading(config.SLUICE_POSTGRES_URL);
-        const staleness = stalenessReport(await readStaleness(config), Date.now(), options.limit);
+        const staleness = stalenessReport(await readListed(clickHouseConfig(config)), Date.now(), options.limit);
         return {
           lines: [
             ...(runs.length === 0 ? ['no loads'] : runs.map((run) => `${run.runId}  ${describeRun(run)}`)),

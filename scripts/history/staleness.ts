@@ -1,7 +1,6 @@
 /** Reads from ClickHouse how old the prices of each stock are, and says so. */
-import { clickHouseClient, selectRows } from '../../connectors/clickhouse/client.ts';
+import { type ClickHouseConfig, clickHouseClient, selectRows } from '../../connectors/clickhouse/client.ts';
 import { clickHouseError } from '../../connectors/clickhouse/errors.ts';
-import { type Config, clickHouseConfig } from '../../pipelines/config.ts';
 import { byExchange, type Listed, stalenessOf } from '../../pipelines/prices/history/staleness.ts';
 
 /** Of what readers see, so from ClickHouse: a bar that is not shown is no news. */
@@ -12,8 +11,8 @@ const NEWEST = `SELECT s.symbol AS symbol, s.exchange AS exchange,
   WHERE s.active ORDER BY symbol`;
 
 /** Active stocks with their newest bars. Throws as `clickHouseError`. */
-export async function readStaleness(config: Config): Promise<readonly Listed[]> {
-  const client = clickHouseClient(clickHouseConfig(config));
+export async function readListed(config: ClickHouseConfig): Promise<readonly Listed[]> {
+  const client = clickHouseClient(config);
   try {
     const rows = await selectRows<{ symbol: string; exchange: string; newest_ms: string | null }>(client, NEWEST);
     return rows.map(({ symbol, exchange, newest_ms: newest }) => ({

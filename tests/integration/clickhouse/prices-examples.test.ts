@@ -9,6 +9,7 @@ import { type StockChange, stocksClickHouseSink } from '../../../pipelines/price
 import { bytesOf } from '../../../pipelines/prices/codec/decimal.ts';
 import type { StockRow } from '../../../pipelines/prices/codec/stock.ts';
 import type { Candle } from '../../../schemas/prices/candle.ts';
+import { readListed, stalenessReport } from '../../../scripts/history/staleness.ts';
 import { startClickHouse, type TestClickHouse } from '../../support/clickhouse.ts';
 import { CLICKHOUSE_SQL, type EngagementDatabase, engagementDatabase } from '../../support/engagement-figures.ts';
 import { indicatorsSinkRecord } from '../../support/indicator-records.ts';
@@ -224,5 +225,21 @@ describe('examples of prices', { timeout: 30_000 }, () => {
       [3, 'CCC', 'C & Sons', 'TSE', 'Energy', null, true, String(2n ** 60n)],
       [4, 'DDD', 'DDD Inc', 'NYSE', 'Tech', null, false, null],
     ]);
+  });
+
+  it('tell how old the newest bar of each active stock is', async () => {
+    const listed = await readListed(database.config);
+    const at = (time: string) => Date.parse(`2026-02-04T${time}Z`);
+    expect(listed).toEqual([
+      { symbol: 'AAA', exchange: 'NYSE', newestMs: at('14:00:00') },
+      { symbol: 'BBB', exchange: 'LSE', newestMs: at('14:02:00') },
+      { symbol: 'CCC', exchange: 'TSE', newestMs: null },
+    ]);
+    const { report, lines } = stalenessReport(listed, Date.parse('2026-02-06T12:00:00Z'), 2);
+    expect(report.oldest.map(({ symbol, sessionsBehind }) => [symbol, sessionsBehind])).toEqual([
+      ['CCC', null],
+      ['AAA', 1],
+    ]);
+    expect(lines).toContain('NYSE: session of 2026-02-05 expected; of 1 stocks 0 have it, 1 are behind, 0 have no bar');
   });
 });
