@@ -5,7 +5,12 @@ import { CANDLES_STAGE } from '../../pipelines/prices/candles-stage.ts';
 import { INDICATORS_STAGE } from '../../pipelines/prices/indicators-stage.ts';
 import { MOVERS_SINK } from '../../pipelines/prices/redis-movers.ts';
 import { SCANNER_STAGE } from '../../pipelines/prices/scanner-stage.ts';
-import { CANDLES_SINK, LATEST_SINK } from '../../pipelines/prices/topics.ts';
+import {
+  CANDLES_SINK,
+  INDICATORS_CLICKHOUSE_SINK,
+  INDICATORS_REDIS_SINK,
+  LATEST_SINK,
+} from '../../pipelines/prices/topics.ts';
 import { EngagementHistory } from './engagement-history.ts';
 import type { History } from './history.ts';
 import { PricesHistory } from './prices-history.ts';
@@ -62,7 +67,13 @@ export const PRICES_STAGES = {
   indicators: { worker: INDICATORS_STAGE, server: null, after: ['candles'] },
   scanner: { worker: SCANNER_STAGE, server: null, after: ['candles', 'indicators'] },
   'candles-clickhouse': { worker: CANDLES_SINK, server: 'clickhouse', after: ['candles'] },
+  'indicators-clickhouse': {
+    worker: INDICATORS_CLICKHOUSE_SINK,
+    server: 'clickhouse',
+    after: ['candles', 'indicators'],
+  },
   latest: { worker: LATEST_SINK, server: 'redis', after: ['candles'] },
+  'indicators-redis': { worker: INDICATORS_REDIS_SINK, server: 'redis', after: ['candles', 'indicators'] },
   movers: { worker: MOVERS_SINK, server: 'redis', after: ['candles', 'indicators', 'scanner'], settle: true },
 } as const satisfies ReplayPipeline['stages'];
 
