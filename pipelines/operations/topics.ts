@@ -9,6 +9,8 @@ export interface TopicSpec {
   readonly cleanup: Cleanup;
   /** -1 keeps for ever; ignored for compacted topics. */
   readonly retentionMs: number;
+  /** How long a tombstone stays in a compacted topic once it is cleaned: who was away for longer misses deletions. A day without. */
+  readonly tombstonesMs?: number;
   /** Records get the time at which they were written, whatever time their writer gave them. */
   readonly appendTime?: boolean;
   /** The largest record batch taken; 8 MiB without. */
@@ -48,6 +50,7 @@ export function topicConfig({
   cleanup,
   retentionMs,
   appendTime,
+  tombstonesMs = DAY_MS,
   maxBytes = MAX_BYTES,
 }: TopicSpec): Readonly<Record<string, string>> {
   const common = {
@@ -62,7 +65,7 @@ export function topicConfig({
     case 'compact':
       return {
         ...common,
-        'delete.retention.ms': String(DAY_MS),
+        'delete.retention.ms': String(tombstonesMs),
         'min.cleanable.dirty.ratio': '0.3',
         'segment.ms': String(DAY_MS),
       };

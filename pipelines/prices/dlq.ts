@@ -6,11 +6,21 @@ import { COMMON_REASONS, type Reasons } from '../operations/dlq/reasons.ts';
 import { sinkRedrive } from '../operations/dlq/sink-redrive.ts';
 import { preparing } from '../worker-environment.ts';
 import { candlesClickHouseSink } from './clickhouse-candles.ts';
+import { indicatorsClickHouseSink } from './clickhouse-indicators.ts';
 import { stocksClickHouseSink } from './clickhouse-stocks.ts';
 import { candleDecoder, candleKeyDecoder } from './codec/candle.ts';
 import { stockRowDecoder } from './codec/stock.ts';
-import { preparingBoth, reading } from './sink-workers.ts';
-import { CANDLES, CANDLES_SINK, CDC_PRICES, CDC_STOCKS, DLQ, STOCKS_SINK } from './topics.ts';
+import { preparingBoth, reading, timedIndicators } from './sink-workers.ts';
+import {
+  CANDLES,
+  CANDLES_SINK,
+  CDC_PRICES,
+  CDC_STOCKS,
+  DLQ,
+  INDICATORS,
+  INDICATORS_CLICKHOUSE_SINK,
+  STOCKS_SINK,
+} from './topics.ts';
 
 export const PRICES_REASONS = {
   ...COMMON_REASONS,
@@ -55,7 +65,11 @@ export const PRICES_DLQ: DlqPipeline = {
   reasons: PRICES_REASONS,
   captured: [CDC_PRICES],
   // Redis and the stages behind the candles hold the newest state of a key: they are rebuilt, not mended record by record.
-  sinks: { [CANDLES_SINK]: candlesRedrive, [STOCKS_SINK]: stocksRedrive },
+  sinks: {
+    [CANDLES_SINK]: candlesRedrive,
+    [INDICATORS_CLICKHOUSE_SINK]: indicatorsRedrive,
+    [STOCKS_SINK]: stocksRedrive,
+  },
 };
 
 /** A version written late is no newer than it was: its offset orders it. */
@@ -68,6 +82,16 @@ function candlesRedrive(config: Config, schemas: SchemaSource): SinkRedrive {
     generation: config.SLUICE_GENERATION,
     prepare: preparingBoth(values, keys),
     decode: (value) => values.decode(value),
+  });
+}
+
+function indicatorsRedrive(config: Config, schemas: SchemaSource): SinkRedrive {
+  const { prepare, decode } = timedIndicators(schemas);
+  return sinkRedrive({
+    sink: indicatorsClickHouseSink({ name: INDICATORS_CLICKHOUSE_SINK, config: clickHouseConfig(config) }),
+    topic: INDICATORS,
+    generation: config.SLUICE_GENERATION,
+    ...{ prepare, decode },
   });
 }
 

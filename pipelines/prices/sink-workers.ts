@@ -1,7 +1,7 @@
 /** The sinks of the prices pipeline. */
 
 import { redisSink } from '../../connectors/redis/sink.ts';
-import type { FramedDecoder } from '../../engine/avro/framed-decoder.ts';
+import type { FramedDecoder, SchemaSource } from '../../engine/avro/framed-decoder.ts';
 import type { LogRecord } from '../../engine/log.ts';
 import { sinkWorker } from '../../engine/sink-worker.ts';
 import type { RunnableWorker } from '../../engine/stage-worker.ts';
@@ -73,14 +73,19 @@ async function clickHouseCandles({ config, client, logger, registry }: WorkerEnv
   });
 }
 
+/** Reads records of `prices.indicators`. */
+export function timedIndicators(schemas: SchemaSource) {
+  const decoder = indicatorsDecoder(schemas);
+  const decode = (value: Buffer, timeMs: number): TimedIndicators => ({ body: decoder.decode(value).body, timeMs });
+  return { prepare: preparing(decoder), decode };
+}
+
 /** What a sink of `prices.indicators` reads, whatever it writes to. */
 function indicatorsInput({ config, registry }: WorkerEnvironment) {
-  const decoder = indicatorsDecoder(registry);
   return {
+    ...timedIndicators(registry),
     input: INDICATORS,
     dlq: DLQ,
-    prepare: preparing(decoder),
-    decode: (value: Buffer, timeMs: number): TimedIndicators => ({ body: decoder.decode(value).body, timeMs }),
     streamTimeMs: ({ timeMs }: TimedIndicators) => timeMs,
     generation: config.SLUICE_GENERATION,
     maxRecords: 20_000,

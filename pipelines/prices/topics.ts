@@ -25,10 +25,12 @@ export const LATEST_SINK = 'prices.sink.latest';
 
 export function pricesTopics(partitions: number): readonly TopicSpec[] {
   const compacted = [CANDLES, CANDLES_V1, INDICATORS, SIGNALS_V1, MOVERS];
+  // ClickHouse reads on from where it was, and does not notice a deletion that it missed.
+  const tombstonesMs = 7 * DAY_MS;
   return [
     capturedTopic(CDC_PRICES, partitions, 7 * DAY_MS),
     capturedTopic(CDC_STOCKS, 1, -1),
-    ...compacted.map((name): TopicSpec => ({ name, partitions, cleanup: 'compact', retentionMs: -1 })),
+    ...compacted.map((name): TopicSpec => ({ name, partitions, cleanup: 'compact', retentionMs: -1, tombstonesMs })),
     deadLetterTopic(DLQ),
   ];
 }

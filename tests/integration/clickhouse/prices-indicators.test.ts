@@ -270,6 +270,24 @@ describe('indicators in ClickHouse', { timeout: 120_000 }, () => {
     }
   });
 
+  it('are mended by a letter that is redriven, and never go back by one', async () => {
+    const at = (stock: bigint) => ({ stock_id: stock, interval: '1d', start: START }) as const;
+    const row = (stock: bigint, rsi: number) => indicatorsOutput(indicatorsOf(at(stock), 1n, { rsi_14: rsi }), START);
+    const outputs = [row(1n, 1), row(2n, 2), row(2n, 3), row(1n, 4)];
+    const sink = newSink();
+    // The first two were refused, and passed over.
+    await write(sink, batchOf(outputs, 2, 3));
+    await sink.redrive!(batchOf(outputs, 0, 1));
+    await sink.redrive!(batchOf(outputs, 0, 1));
+    await sink.redrive!(batchOf(outputs, 1, 2));
+    const shownNow = async () => (await readBack(database)).rows.map((one) => (one as { rsi_14: number }).rsi_14);
+    expect(await shownNow()).toEqual([1, 3]);
+    await write(sink, batchOf(outputs, 3, 4));
+    expect(await shownNow()).toEqual([4, 3]);
+    const [count] = await selectRows<{ n: string }>(database.client, 'SELECT count() AS n FROM prices_indicators_log');
+    expect(Number(count!.n)).toBe(4);
+  });
+
   it('show a candle that is gone in the history only', async () => {
     const at = { stock_id: 1n, interval: '5m', start: START } as const;
     const outputs = [indicatorsOutput(indicatorsOf(at, 5_000_000n, { rsi_14: 50 }), START + 1), indicatorsGone(at)];
