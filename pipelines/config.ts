@@ -130,6 +130,7 @@ const schema = z.object({
   SLUICE_PRICES_GATEWAY_TLS_CERT: z.string().optional().describe('path of a PEM file; with the key turns TLS on'),
   SLUICE_PRICES_GATEWAY_TLS_KEY: z.string().optional(),
   SLUICE_PRICES_GATEWAY_MAX_CONNECTIONS: int(2_000, 1),
+  SLUICE_PRICES_GATEWAY_MAX_CONNECTIONS_PER_TOKEN: int(500, 1).describe('of a token whose line says no other'),
   SLUICE_PRICES_GATEWAY_HEARTBEAT_MS: int(15_000, 100).describe('a client that does not answer until the next is dead'),
   SLUICE_PRICES_GATEWAY_DELAYED_MS: int(10_000, 1_000).describe('clients are told when the values are older'),
   SLUICE_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),

@@ -11,14 +11,15 @@ import { runScript } from './support/run.ts';
 
 interface Options {
   readonly expires?: Date;
+  readonly connections?: number;
   readonly file?: string;
 }
 
 /** The token is shown once and kept nowhere; its hash goes into the file, which running gateways read again within a second. */
-function makeToken(name: string, { expires, file }: Options): void {
+function makeToken(name: string, { expires, connections, file }: Options): void {
   const path = file ?? loadConfig(process.env).SLUICE_PRICES_GATEWAY_TOKENS_FILE;
   if (path === undefined) throw badArgument('Give --file, or set SLUICE_PRICES_GATEWAY_TOKENS_FILE');
-  const { token, line } = newToken(name, expires?.getTime() ?? null);
+  const { token, line } = newToken(name, { expiresMs: expires?.getTime(), maxConnections: connections });
   parseTokens(line);
   appendFileSync(path, `${line}\n`, { mode: 0o600 });
   console.error(`${name} may connect; take its line out of ${path} to revoke the token, which is:`);
@@ -85,6 +86,7 @@ program
   .description('make a token and add its hash to the token file')
   .argument('<name>', 'whose it is: letters, digits, . _ -')
   .option('--expires <time>', 'when it ends, e.g. 2027-01-31T00:00:00Z', timeOf('expires'))
+  .option('--connections <n>', 'how many it may hold at a time, if not as many as any token', countOf('connections'))
   .option('--file <path>', 'the token file; SLUICE_PRICES_GATEWAY_TOKENS_FILE when not given')
   .action(makeToken);
 program

@@ -34,7 +34,7 @@ export interface PeerHandler {
 }
 
 /** Why a connection was not accepted. */
-export type Refusal = 'path' | 'starting' | 'origin' | 'token' | 'full';
+export type Refusal = 'path' | 'starting' | 'origin' | 'token' | 'token_full' | 'full';
 /** Why a connection was cut off. */
 export type Drop = 'dead' | 'slow' | 'token';
 
@@ -58,6 +58,8 @@ export interface WebSocketOptions<I> {
   readonly ready: () => boolean;
   /** Whom the token belongs to, null for nobody; the token is undefined when there is none. */
   readonly identify: (token: string | undefined) => I | null;
+  /** Connections of one key share a limit. */
+  readonly shareOf: (identity: I) => { readonly key: string; readonly maxConnections: number };
   /** Asked at each heartbeat. */
   readonly mayStay: (identity: I) => boolean;
   readonly opened: (peer: Peer, identity: I) => PeerHandler;
@@ -70,6 +72,7 @@ const REFUSALS: Readonly<Record<Refusal, { readonly status: number; readonly mes
   starting: { status: 503, message: 'Current values are being read; try again in a moment' },
   origin: { status: 403, message: 'Pages of this origin may not connect' },
   token: { status: 401, message: 'A valid token is needed: Authorization: Bearer, or subprotocol bearer.<token>' },
+  token_full: { status: 429, message: 'As many connections as this token may have; close one first' },
   full: { status: 503, message: 'No more connections here; try again, or another gateway' },
 };
 
@@ -84,6 +87,8 @@ const GOING_AWAY = 1001;
 interface Connection<I> {
   readonly socket: WebSocket;
   readonly identity: I;
+  /** What it counts to. */
+  readonly share: string;
   alive: boolean;
 }
 
@@ -92,6 +97,8 @@ export class WebSocketFront<I> {
   readonly #http: Server;
   readonly #sockets: WebSocketServer;
   readonly #connections = new Set<Connection<I>>();
+  /** Connections of each share that has one. */
+  readonly #shares = new Map<string, number>();
   #heartbeat: NodeJS.Timeout | undefined;
   #stopping = false;
   /** Called when the last connection has closed. */
@@ -171,7 +178,7 @@ export class WebSocketFront<I> {
   #admit(
     request: IncomingMessage,
   ): { readonly identity: I; readonly refusal: null } | { readonly identity: null; readonly refusal: Refusal } {
-    const { path, origins, ready, identify, maxConnections } = this.#options;
+    const { path, origins, ready, identify, shareOf, maxConnections } = this.#options;
     const { origin } = request.headers;
     const refusal = (reason: Refusal) => ({ identity: null, refusal: reason });
     if (pathOf(request) !== path) return refusal('path');
@@ -180,12 +187,16 @@ export class WebSocketFront<I> {
     if (identity === null) return refusal('token');
     if (this.#stopping || !ready()) return refusal('starting');
     if (this.#connections.size >= maxConnections) return refusal('full');
+    const share = shareOf(identity);
+    if ((this.#shares.get(share.key) ?? 0) >= share.maxConnections) return refusal('token_full');
     return { identity, refusal: null };
   }
 
   #open(socket: WebSocket, identity: I): void {
-    const connection: Connection<I> = { socket, identity, alive: true };
+    const share = this.#options.shareOf(identity).key;
+    const connection: Connection<I> = { socket, identity, share, alive: true };
     this.#connections.add(connection);
+    this.#shares.set(share, (this.#shares.get(share) ?? 0) + 1);
     const handler = this.#options.opened(
       this.#peer(connection, () => handler.writable()),
       identity,
@@ -205,10 +216,17 @@ export class WebSocketFront<I> {
     // A protocol error (a frame too large, bad UTF-8): ws answers with its close code, and `close` follows.
     socket.on('error', () => {});
     socket.on('close', () => {
-      this.#connections.delete(connection);
+      this.#forget(connection);
       handler.closed();
       if (this.#connections.size === 0) this.#emptied();
     });
+  }
+
+  #forget(connection: Connection<I>): void {
+    this.#connections.delete(connection);
+    const left = this.#shares.get(connection.share)! - 1;
+    if (left > 0) this.#shares.set(connection.share, left);
+    else this.#shares.delete(connection.share);
   }
 
   #peer(connection: Connection<I>, writable: () => void): Peer {
@@ -267,7 +285,7 @@ function refuse(socket: Duplex, reason: Refusal): void {
     'Connection: close',
     'Content-Type: application/json',
     `Content-Length: ${Buffer.byteLength(body)}`,
-    ...(status === 503 ? ['Retry-After: 5'] : []),
+    ...(status === 503 || status === 429 ? ['Retry-After: 5'] : []),
     ...(status === 401 ? ['WWW-Authenticate: Bearer'] : []),
   ];
   socket.end(`${headers.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());

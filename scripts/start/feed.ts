@@ -25,7 +25,7 @@ export function openFeedSession(env: NodeJS.ProcessEnv): FeedSession {
   } = loadConfig(env);
   const url = `${certificate === undefined ? 'ws' : 'wss'}://${host}:${port}${MARKET_PATH}`;
   if (auth === 'none' || tokens === undefined) return { connections: [{ name: '', try: url }], close: () => {} };
-  const { token, line } = newToken(NAME, null);
+  const { token, line } = newToken(NAME);
   const session = sessionTokenFile(tokens);
   const write = (ours: readonly string[]) => {
     const others = existsSync(tokens) ? readFileSync(tokens, 'utf8').split('\n') : [];

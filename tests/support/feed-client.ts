@@ -8,6 +8,8 @@ export interface ConnectOptions {
   readonly token?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly protocols?: readonly string[];
+  /** Speaks TLS, and trusts this certificate. */
+  readonly ca?: string;
 }
 
 export class FeedClient {
@@ -27,11 +29,16 @@ export class FeedClient {
   }
 
   /** Rejects with the HTTP status when it is refused. */
-  static async connect(port: number, { token, headers, protocols }: ConnectOptions = {}): Promise<FeedClient> {
+  static async connect(port: number, { token, headers, protocols, ca }: ConnectOptions = {}): Promise<FeedClient> {
     const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
-    const socket = new WebSocket(`ws://127.0.0.1:${port}/ws/market`, [...(protocols ?? [])], {
-      headers: { ...authorization, ...headers },
-    });
+    const socket = new WebSocket(
+      `${ca === undefined ? 'ws' : 'wss'}://127.0.0.1:${port}/ws/market`,
+      [...(protocols ?? [])],
+      {
+        ca,
+        headers: { ...authorization, ...headers },
+      },
+    );
     const client = new FeedClient(socket);
     const refused = new Promise<never>((_, reject) => {
       socket.on('unexpected-response', (_request, response) => {

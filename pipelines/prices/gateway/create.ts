@@ -29,6 +29,7 @@ export function createMarketGateway(config: Config, logger: Logger): MarketGatew
     port: config.SLUICE_PRICES_GATEWAY_PORT,
     origins: config.SLUICE_PRICES_GATEWAY_ORIGINS,
     maxConnections: config.SLUICE_PRICES_GATEWAY_MAX_CONNECTIONS,
+    maxConnectionsPerToken: config.SLUICE_PRICES_GATEWAY_MAX_CONNECTIONS_PER_TOKEN,
     delayedMs: config.SLUICE_PRICES_GATEWAY_DELAYED_MS,
     limits: {
       heartbeatMs: config.SLUICE_PRICES_GATEWAY_HEARTBEAT_MS,

@@ -33,6 +33,8 @@ export interface GatewayOptions {
   /** Null lets everybody in. */
   readonly tokens: TokenFile | null;
   readonly maxConnections: number;
+  /** Of one token that says nothing of it. */
+  readonly maxConnectionsPerToken: number;
   readonly limits: SessionLimits;
   /** Values that are older are called delayed. */
   readonly delayedMs: number;
@@ -41,7 +43,12 @@ export interface GatewayOptions {
 /** Beyond what is conflated: answers, at the rate that a client may ask. */
 const MAX_BUFFERED_FACTOR = 4;
 const TICK_MS = 1_000;
-const ANYBODY: TokenEntry = { name: 'anybody', hash: Buffer.alloc(0), expiresMs: null };
+const ANYBODY: TokenEntry = {
+  name: 'anybody',
+  hash: Buffer.alloc(0),
+  expiresMs: null,
+  maxConnections: Number.POSITIVE_INFINITY,
+};
 const KNOWN_INTERVALS: ReadonlySet<string> = new Set(FEED_INTERVALS);
 
 export class MarketGateway {
@@ -85,6 +92,10 @@ export class MarketGateway {
         if (tokens === null) return ANYBODY;
         return token === undefined ? null : identify(tokens.entries, token, Date.now());
       },
+      shareOf: ({ hash, maxConnections }) => ({
+        key: hash.toString('hex'),
+        maxConnections: maxConnections ?? options.maxConnectionsPerToken,
+      }),
       mayStay: (entry) => tokens === null || stillValid(tokens.entries, entry, Date.now()),
       opened: (peer) => {
         const session = new Session({

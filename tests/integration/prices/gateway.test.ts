@@ -41,7 +41,7 @@ beforeAll(async () => {
   client = new KafkaClient({ brokers: brokers.split(','), clientId: 'test' });
   const registryUrl = stackEnv().SLUICE_REGISTRY_URL!;
   await openWriter();
-  const made = newToken('test', null);
+  const made = newToken('test');
   token = made.token;
   const tokensFile = join(home, 'tokens');
   writeFileSync(tokensFile, made.line);

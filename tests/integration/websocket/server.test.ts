@@ -1,7 +1,11 @@
 /** What the server does for any handler, over real sockets. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Peer, WebSocketFront, type WebSocketOptions } from '../../../connectors/websocket/server.ts';
+import { loopbackCertificate } from '../../support/certificate.ts';
 import { type ConnectOptions, FeedClient } from '../../support/feed-client.ts';
 
 const HEARTBEAT_MS = 100;
@@ -32,6 +36,7 @@ class Server {
       heartbeatMs: HEARTBEAT_MS,
       ready: () => this.ready,
       identify: (token) => (token === this.token ? 'me' : null),
+      shareOf: (identity) => ({ key: identity, maxConnections: 3 }),
       mayStay: () => this.token !== null,
       opened: (peer) => {
         this.peers.push(peer);
@@ -97,6 +102,44 @@ describe('the WebSocket server', () => {
     expect((await fetch(`http://127.0.0.1:${server.port}/ws/market`)).status).toBe(426);
     expect((await fetch(`http://127.0.0.1:${server.port}/other`)).status).toBe(404);
     expect(server.refused).toEqual(['starting', 'origin', 'full']);
+  });
+
+  it('lets one token have no more than its share, and another have its own', async () => {
+    const identify = (token: string | undefined) => token ?? null;
+    const shareOf = (key: string) => ({ key, maxConnections: key === 'small' ? 1 : 2 });
+    const server = await start({ maxConnections: 4, identify, shareOf });
+    const small = await server.connect({ token: 'small' });
+    await expect(server.connect({ token: 'small' })).rejects.toThrow('429');
+    await server.connect({ token: 'large' });
+    await server.connect({ token: 'large' });
+    await expect(server.connect({ token: 'large' })).rejects.toThrow('429');
+    small.socket.close();
+    await expect.poll(() => server.front.connections).toBe(2);
+    await server.connect({ token: 'small' });
+    expect(server.refused).toEqual(['token_full', 'token_full']);
+  });
+
+  it('speaks TLS with its certificate, and nothing else then', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-tls-'));
+    try {
+      const { cert, key } = loopbackCertificate();
+      const tls = { certFile: join(folder, 'cert.pem'), keyFile: join(folder, 'key.pem') };
+      writeFileSync(tls.certFile, cert);
+      writeFileSync(tls.keyFile, key);
+      const server = await start({ tls });
+      const client = await server.connect({ token: 'good', ca: cert });
+      client.socket.send('over TLS');
+      await expect.poll(() => server.heard).toEqual(['over TLS']);
+      await expect(server.connect({ token: 'bad', ca: cert })).rejects.toThrow('401');
+      await expect(server.connect({ token: 'good', ca: loopbackCertificate().cert })).rejects.toThrow(/self-signed/);
+      await expect(server.connect()).rejects.toThrow(/hang up|ECONNRESET/);
+      expect(server.front.connections).toBe(1);
+      await server.front.close();
+      servers.length = 0;
+      await expect.poll(() => client.closeCode).toBe(1001);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('says so when its port is taken', async () => {

@@ -170,7 +170,7 @@ it('lets the token of a run into the market feed for as long as it runs, and lea
   const folder = mkdtempSync(join(tmpdir(), 'sluice-feed-'));
   try {
     const file = join(folder, 'tokens');
-    const other = newToken('desk-1', null);
+    const other = newToken('desk-1');
     writeFileSync(file, other.line);
     const names = () => parseTokens(readFileSync(file, 'utf8')).map(({ name }) => name);
     const env = { SLUICE_PRICES_GATEWAY_TOKENS_FILE: file, SLUICE_PRICES_GATEWAY_PORT: '21009' };

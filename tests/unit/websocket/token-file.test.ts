@@ -19,9 +19,9 @@ const names = (file: TokenFile) => file.entries.map(({ name }) => name);
 it('follows the file, and keeps what it had while the file is bad or away', () => {
   const lines: string[] = [];
   const logger = pino({ level: 'error' }, { write: (line) => lines.push(line) });
-  writeFileSync(path, newToken('a', null).line);
+  writeFileSync(path, newToken('a').line);
   const file = new TokenFile(path, logger);
-  writeFileSync(path, `${newToken('a', null).line}\n${newToken('b', null).line}`);
+  writeFileSync(path, `${newToken('a').line}\n${newToken('b').line}`);
   file.refresh();
   expect(names(file)).toEqual(['a', 'b']);
   writeFileSync(path, 'secret');
@@ -31,7 +31,7 @@ it('follows the file, and keeps what it had while the file is bad or away', () =
   expect(names(file)).toEqual(['a', 'b']);
   expect(lines.map((line) => JSON.parse(line).err.code)).toEqual(['TOKENS_INVALID', 'TOKENS_UNREADABLE']);
   expect(lines.join()).not.toContain('secret');
-  writeFileSync(path, newToken('c', null).line);
+  writeFileSync(path, newToken('c').line);
   file.refresh();
   expect(names(file)).toEqual(['c']);
 });

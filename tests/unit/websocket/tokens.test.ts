@@ -5,7 +5,7 @@ const HASH = 'a'.repeat(64);
 
 describe('tokens', () => {
   it('are known by what was made, and by nothing else', () => {
-    const { token, line } = newToken('desk-1', null);
+    const { token, line } = newToken('desk-1');
     const entries = parseTokens(`# comment\n\n other ${HASH}\n${line}\n`);
     expect(entries.map(({ name }) => name)).toEqual(['other', 'desk-1']);
     expect(identify(entries, token, 0)?.name).toBe('desk-1');
@@ -16,7 +16,7 @@ describe('tokens', () => {
   });
 
   it('end when they say so, for who is there already too', () => {
-    const { token, line } = newToken('a', 1_000);
+    const { token, line } = newToken('a', { expiresMs: 1_000 });
     const entries = parseTokens(line);
     const entry = identify(entries, token, 999)!;
     expect(entry.expiresMs).toBe(1_000);
@@ -26,19 +26,31 @@ describe('tokens', () => {
   });
 
   it('are not valid any more once they are not listed, though another of the name is', () => {
-    const old = newToken('a', null);
+    const old = newToken('a');
     const entry = identify(parseTokens(old.line), old.token, 0)!;
-    expect(stillValid(parseTokens(newToken('a', null).line), entry, 0)).toBe(false);
-    expect(stillValid(parseTokens(`${old.line}\n${newToken('a', null).line}`), entry, 0)).toBe(true);
+    expect(stillValid(parseTokens(newToken('a').line), entry, 0)).toBe(false);
+    expect(stillValid(parseTokens(`${old.line}\n${newToken('a').line}`), entry, 0)).toBe(true);
   });
 
-  it.each([`name ${'g'.repeat(64)}`, `name ${HASH} tomorrow`, HASH, `na/me ${HASH}`, `name ${HASH.slice(1)}`])(
-    'refuse a bad line, naming its number and not what is on it: %s',
-    (line) => {
-      const parse = () => parseTokens(`ok ${HASH}\n${line}`);
-      expect(parse).toThrow(expect.objectContaining({ code: 'TOKENS_INVALID' }));
-      expect(parse).toThrow(/lines 2:/);
-      expect(parse).not.toThrow(HASH);
-    },
-  );
+  it('may have a limit of connections, with an end or without', () => {
+    const made = newToken('b', { expiresMs: 1_000, maxConnections: 7 });
+    const entries = parseTokens(`a ${HASH} max=3\nc ${HASH}\n${made.line}`);
+    expect(entries.map(({ maxConnections }) => maxConnections)).toEqual([3, null, 7]);
+    expect(entries.map(({ expiresMs }) => expiresMs)).toEqual([null, null, 1_000]);
+  });
+
+  it.each([
+    `name ${HASH} max=0`,
+    `name ${HASH} max=`,
+    `name ${'g'.repeat(64)}`,
+    `name ${HASH} tomorrow`,
+    HASH,
+    `na/me ${HASH}`,
+    `name ${HASH.slice(1)}`,
+  ])('refuse a bad line, naming its number and not what is on it: %s', (line) => {
+    const parse = () => parseTokens(`ok ${HASH}\n${line}`);
+    expect(parse).toThrow(expect.objectContaining({ code: 'TOKENS_INVALID' }));
+    expect(parse).toThrow(/lines 2:/);
+    expect(parse).not.toThrow(HASH);
+  });
 });
