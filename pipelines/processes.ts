@@ -13,7 +13,7 @@ import { ENGAGEMENT_WORKERS } from './engagement/workers.ts';
 import { kafkaProbe } from './operations/monitor/kafka-probe.ts';
 import { LetterCount } from './operations/monitor/letters.ts';
 import { Monitor } from './operations/monitor/monitor.ts';
-import { alwaysMonitored, type MonitoredSource } from './operations/monitor/monitored.ts';
+import { alwaysMonitored, limitSamples, type MonitoredSource } from './operations/monitor/monitored.ts';
 import {
   clickHouseProbe,
   connectProbe,
@@ -85,7 +85,7 @@ function createMonitor(config: Config, logger: Logger): Monitor {
     diskProbe(config.SLUICE_MONITOR_FOLDERS),
   ];
   const timing = { intervalMs: config.SLUICE_MONITOR_INTERVAL_MS, deadlineMs: POLL_DEADLINE_MS };
-  return new Monitor(probes, logger, timing);
+  return new Monitor(probes, logger, timing, () => sources.flatMap(({ pipeline }) => limitSamples(pipeline)));
 }
 
 /** The owner's address with the reader's login: the monitor may look and no more. */

@@ -5,7 +5,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { describe } from '../infra/native/error.ts';
 import { type BackfillBenchResult, backfillBench } from './bench/backfill.ts';
 import { type E2eResult, e2e } from './bench/e2e.ts';
-import { type GatewayFlags, type GatewayResult, gateway } from './bench/gateway.ts';
+import { FEED_SOURCES, type GatewayFlags, type GatewayResult, gateway } from './bench/gateway.ts';
 import { GRAINS, type Grain } from './bench/prices-recording.ts';
 import { type ReplayResult, replay } from './bench/replay.ts';
 import { ENGAGEMENT_REPLAY, ENGAGEMENT_STAGES, PRICES_STAGES, pricesReplay } from './bench/replay-pipelines.ts';
@@ -220,11 +220,17 @@ program
 program
   .command('gateway')
   .description('the market feed: clients of one gateway, how late values reach them, what it costs')
-  .option('--connections <n>', 'clients that read', whole, 2_000)
+  .addOption(
+    new Option('--from <where>', 'candles written as the stage would, or rows of postgres, through capture and stage')
+      .choices(FEED_SOURCES)
+      .default('candles'),
+  )
+  .option('--connections <n>', 'clients', whole, 2_000)
   .option('--deaf <n>', 'among them, clients that never read', whole, 20)
   .option('--subscriptions <n>', 'of each client', whole, 10)
   .option('--symbols <n>', 'each with a candle that changes', whole, 1_000)
   .option('--rate <n>', 'changes a minute', whole, 10_000)
+  .option('--history <n>', 'daily bars in the topic when the gateway starts', whole, 0)
   .option('--seconds <n>', 'measured time', whole, 60)
   .option('--json', 'the last line is one JSON object', false)
   .action(runGateway);

@@ -34,9 +34,11 @@ export interface PeerHandler {
 }
 
 /** Why a connection was not accepted. */
-export type Refusal = 'path' | 'starting' | 'origin' | 'token' | 'token_full' | 'full';
+export const REFUSED = ['path', 'starting', 'origin', 'token', 'token_full', 'full'] as const;
+export type Refusal = (typeof REFUSED)[number];
 /** Why a connection was cut off. */
-export type Drop = 'dead' | 'slow' | 'token';
+export const DROPS = ['dead', 'slow', 'token'] as const;
+export type Drop = (typeof DROPS)[number];
 
 export interface WebSocketOptions<I> {
   readonly host: string;

@@ -22,6 +22,9 @@ import {
   STOCKS_SINK,
 } from './topics.ts';
 
+/** A bar makes six records of `prices.candles`, more at the end of an interval: as many bars behind as elsewhere. */
+const READING_CANDLES = { lagRecords: 700_000 };
+
 export const PRICES_MONITORED: MonitoredPipeline = {
   name: 'prices',
   workers: [
@@ -44,4 +47,12 @@ export const PRICES_MONITORED: MonitoredPipeline = {
     { name: INDICATORS_REDIS_SINK, stamps: [INDICATORS_STAMPS] },
     { name: MOVERS_SINK, stamps: MOVERS_STAMPS },
   ],
+  limits: {
+    [INDICATORS_STAGE]: READING_CANDLES,
+    [SCANNER_STAGE]: READING_CANDLES,
+    [CANDLES_SINK]: READING_CANDLES,
+    [LATEST_SINK]: READING_CANDLES,
+    [INDICATORS_CLICKHOUSE_SINK]: READING_CANDLES,
+    [INDICATORS_REDIS_SINK]: READING_CANDLES,
+  },
 };

@@ -1,21 +1,19 @@
-/** The market feed under load: one gateway process, its clients, and changes at a fixed rate, written as the stage would. */
-import { once } from 'node:events';
+/** The market feed under load: one gateway process, its clients, and changes at a fixed rate. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { WebSocket } from 'ws';
-import { createTopics } from '../../connectors/kafka/admin.ts';
-import { KafkaClient } from '../../connectors/kafka/client.ts';
 import { SluiceError } from '../../engine/errors.ts';
 import { MARKET_GATEWAY } from '../../pipelines/prices/gateway/create.ts';
-import { MARKET_PATH } from '../../pipelines/prices/gateway/protocol.ts';
-import { CANDLES } from '../../pipelines/prices/topics.ts';
 import { Children, type WorkerChild } from '../start/children.ts';
-import { CandleWriter, symbolOf } from './candle-writer.ts';
+import { type Changes, candleChanges, postgresChanges } from './feed-changes.ts';
+import { FeedClients } from './feed-clients.ts';
 import { summaryOf } from './freshness.ts';
-import { Latencies, type LatencySummary } from './latency.ts';
+import type { LatencySummary } from './latency.ts';
 import { startOwnStack } from './own-stack.ts';
 import { checkProc, type Machine, machine, peakResidentMiB, processTimes } from './proc.ts';
 
+export const FEED_SOURCES = ['candles', 'postgres'] as const;
+
 export interface GatewayFlags {
+  readonly from: (typeof FEED_SOURCES)[number];
   readonly connections: number;
   readonly deaf: number;
   readonly subscriptions: number;
@@ -23,6 +21,8 @@ export interface GatewayFlags {
   /** Changes a minute. */
   readonly rate: number;
   readonly seconds: number;
+  /** Daily bars in the topic when the gateway starts. */
+  readonly history: number;
 }
 
 export interface GatewayOptions extends GatewayFlags {
@@ -32,7 +32,10 @@ export interface GatewayOptions extends GatewayFlags {
 
 export interface GatewayResult {
   readonly machine: Machine;
-  /** From just before the transaction that writes a candle to its frame at a client that reads. */
+  /**
+   * To a client's reading of the frame: from the commit in Postgres, or with `--from candles` from just before the transaction that writes the
+   * candle.
+   */
   readonly commitToClient: LatencySummary;
   readonly changes: number;
   readonly framesRead: number;
@@ -40,56 +43,55 @@ export interface GatewayResult {
   readonly connectionsLost: number;
   /** Connections that the gateway cut: those that never read. */
   readonly connectionsCut: number;
+  /** From the start of the process until it accepted clients. */
+  readonly startSeconds: number;
   /** Of one core, in the measured time. */
   readonly gatewayCpuPercent: number;
   readonly peakRssMiB: number;
 }
 
-const PARTITIONS = 4;
 const INTERVAL = '5m';
 const WARM_UP_MS = 5_000;
-/** Changes are committed this often, all that are due at once. */
-const COMMIT_EVERY_MS = 100;
-const READY_TIMEOUT_MS = 120_000;
-/** Handshakes at a time. */
-const CONNECTING = 50;
+const READY_TIMEOUT_MS = 600_000;
 
 /** Runs it. Throws what the servers and the gateway throw. */
 export async function gateway(options: GatewayOptions): Promise<GatewayResult> {
   checkProc();
-  const own = await startOwnStack({ ...options, services: ['kafka', 'registry'] });
+  const { from, signal, say } = options;
+  const own = await startOwnStack({
+    ...{ signal, say },
+    services: from === 'candles' ? ['kafka', 'registry'] : undefined,
+    env: { SLUICE_PIPELINES: 'prices', SLUICE_PRICES_GATEWAY_AUTH: 'none' },
+  });
   const undo: (() => Promise<void> | void)[] = [() => own.stack.stop({ remove: true })];
   try {
-    const brokers = own.stack.env.SLUICE_KAFKA_BROKERS!.split(',');
-    const config = { 'cleanup.policy': 'compact' };
-    await createTopics({ brokers, clientId: 'bench', replication: 1 }, [
-      { name: CANDLES, partitions: PARTITIONS, config },
-    ]);
-    const client = new KafkaClient({ brokers, clientId: 'bench' });
-    undo.push(() => client.close());
-    const registryUrl = own.stack.env.SLUICE_REGISTRY_URL!;
-    const writer = await CandleWriter.open(client, { topic: CANDLES, partitions: PARTITIONS, registryUrl });
-    undo.push(() => writer.close());
-    const changes = new Changes(writer, options);
-    await changes.writeAll();
-    // The workers' ports follow the servers'; the gateway's own worker has the first.
-    const port = own.stack.ports.metrics + 1;
+    const changes = await (from === 'candles' ? candleChanges : postgresChanges)(own, {
+      ...options,
+      interval: INTERVAL,
+    });
+    undo.push(() => changes.close());
     const children = new Children({
       home: own.home,
-      env: { ...own.env, SLUICE_PRICES_GATEWAY_PORT: String(port), SLUICE_PRICES_GATEWAY_AUTH: 'none' },
+      env: own.env,
       metricsPort: own.stack.ports.metrics,
-      workers: [MARKET_GATEWAY],
+      workers: [MARKET_GATEWAY, ...changes.workers],
       onChange: () => {},
     });
     undo.push(() => children.stop());
+    const startedAt = performance.now();
     await children.startWorkers();
-    const [worker] = children.workers;
-    await untilReady(worker!.port, options.signal);
-    const clients = new Clients(port, options);
+    for (const { name, port } of children.workers) await untilReady(name, port, signal);
+    const startSeconds = Math.round((performance.now() - startedAt) / 100) / 10;
+    const clients = new FeedClients({
+      ...options,
+      port: own.stack.ports.feed,
+      symbols: changes.symbols,
+      interval: INTERVAL,
+    });
     undo.push(() => clients.close());
-    options.say(`Connecting ${options.connections} clients`);
+    say(`Connecting ${options.connections} clients`);
     await clients.connect();
-    return await measure({ options, changes, clients, worker: worker! });
+    return { startSeconds, ...(await measure({ options, changes, clients, worker: children.workers[0]! })) };
   } finally {
     for (const step of undo.reverse()) await step();
   }
@@ -98,9 +100,9 @@ export async function gateway(options: GatewayOptions): Promise<GatewayResult> {
 async function measure(run: {
   readonly options: GatewayOptions;
   readonly changes: Changes;
-  readonly clients: Clients;
+  readonly clients: FeedClients;
   readonly worker: WorkerChild;
-}): Promise<GatewayResult> {
+}): Promise<Omit<GatewayResult, 'startSeconds'>> {
   const { options, changes, clients, worker } = run;
   const pid = worker.process.status.pid!;
   options.say('Warming up');
@@ -126,125 +128,18 @@ async function measure(run: {
   };
 }
 
-async function untilReady(port: number, signal: AbortSignal): Promise<void> {
+async function untilReady(name: string, port: number, signal: AbortSignal): Promise<void> {
   const deadline = performance.now() + READY_TIMEOUT_MS;
   while (!signal.aborted && performance.now() < deadline) {
     const response = await fetch(`http://127.0.0.1:${port}/ready`).catch(() => null);
     if (response?.ok === true) return;
     await delay(100, undefined, { signal }).catch(() => undefined);
   }
-  throw new SluiceError('The gateway did not get ready', { code: 'BENCH_TIMEOUT', action: 'fatal' });
+  throw new SluiceError(`${name} did not get ready`, { code: 'BENCH_TIMEOUT', action: 'fatal' });
 }
 
 async function connectionsCut(metricsPort: number): Promise<number> {
   const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
   const lines = text.matchAll(/^sluice_feed_dropped_total\{[^}]*\} (\d+)$/gm);
   return [...lines].reduce((sum, [, count]) => sum + Number(count), 0);
-}
-
-/** Changes of candles, one symbol after the other. */
-class Changes {
-  readonly #writer: CandleWriter;
-  readonly #options: GatewayOptions;
-  #next = 0;
-
-  constructor(writer: CandleWriter, options: GatewayOptions) {
-    this.#writer = writer;
-    this.#options = options;
-  }
-
-  async writeAll(): Promise<void> {
-    await this.#write(this.#options.symbols);
-  }
-
-  /** At the rate. Returns how many were written. */
-  async writeFor(ms: number): Promise<number> {
-    const { rate, signal } = this.#options;
-    const startedAt = performance.now();
-    let written = 0;
-    for (let now = startedAt; now < startedAt + ms && !signal.aborted; now = performance.now()) {
-      const due = Math.floor(((now - startedAt) * rate) / 60_000) - written;
-      await this.#write(due);
-      written += due;
-      await delay(COMMIT_EVERY_MS - ((performance.now() - startedAt) % COMMIT_EVERY_MS));
-    }
-    return written;
-  }
-
-  async #write(count: number): Promise<void> {
-    const candles = Array.from({ length: count }, () => {
-      const stockId = this.#next++ % this.#options.symbols;
-      return { stockId, interval: INTERVAL, start: 0, closeE6: BigInt(this.#next) * 1_000_000n } as const;
-    });
-    await this.#writer.write(candles);
-  }
-}
-
-class Clients {
-  readonly latencies = new Latencies();
-  framesRead = 0;
-  lost = 0;
-  readonly #port: number;
-  readonly #options: GatewayOptions;
-  readonly #sockets: WebSocket[] = [];
-  #from = Number.POSITIVE_INFINITY;
-  #lastFrameAt = 0;
-
-  constructor(port: number, options: GatewayOptions) {
-    this.#port = port;
-    this.#options = options;
-  }
-
-  /** All of them, subscribed; those that never read do from then on. */
-  async connect(): Promise<void> {
-    const { connections, signal } = this.#options;
-    for (let first = 0; first < connections && !signal.aborted; first += CONNECTING) {
-      const numbers = Array.from({ length: Math.min(CONNECTING, connections - first) }, (_, i) => first + i);
-      await Promise.all(numbers.map(async (number) => await this.#connectOne(number)));
-    }
-  }
-
-  /** Values committed from now on count. */
-  begin(fromMs: number): void {
-    this.#from = fromMs;
-  }
-
-  /** Until nothing more comes. */
-  async quiet(): Promise<void> {
-    while (performance.now() - this.#lastFrameAt < 2_000) await delay(100);
-  }
-
-  close(): void {
-    for (const socket of this.#sockets) socket.terminate();
-  }
-
-  async #connectOne(number: number): Promise<void> {
-    const { subscriptions, symbols, deaf } = this.#options;
-    const socket = new WebSocket(`ws://127.0.0.1:${this.#port}${MARKET_PATH}`);
-    this.#sockets.push(socket);
-    await once(socket, 'open');
-    socket.on('error', () => {});
-    const series = Array.from({ length: subscriptions }, (_, i) => ({
-      symbol: symbolOf((number * subscriptions + i) % symbols),
-      interval: INTERVAL,
-    }));
-    socket.send(JSON.stringify({ type: 'subscribe', series }));
-    if (number < deaf) {
-      socket.pause();
-      return;
-    }
-    socket.on('close', () => this.lost++);
-    socket.on('message', (data) => this.#read(String(data)));
-  }
-
-  #read(text: string): void {
-    const frame = JSON.parse(text) as { type: string; candle?: { commitTime: number } | null };
-    if (frame.type !== 'value' || frame.candle === null || frame.candle === undefined) return;
-    this.#lastFrameAt = performance.now();
-    const { commitTime } = frame.candle;
-    if (commitTime < this.#from) return;
-    this.framesRead++;
-    const ms = Math.max(0, Date.now() - commitTime);
-    this.latencies.addSpan(ms, ms + 1);
-  }
 }

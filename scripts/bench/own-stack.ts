@@ -22,6 +22,8 @@ export interface OwnStack {
 /** Starts it. `stack.stop({ remove: true })` removes the folder. Throws what `startStack` throws. */
 export async function startOwnStack(options: {
   readonly services?: readonly Service[];
+  /** Beside what the stack says. */
+  readonly env?: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
   readonly say: (text: string) => void;
 }): Promise<OwnStack> {
@@ -42,7 +44,7 @@ export async function startOwnStack(options: {
     removeStack(home);
     throw error;
   });
-  return { stack, home, env: { ...process.env, ...stack.env, SLUICE_LOG_LEVEL: 'warn' } };
+  return { stack, home, env: { ...process.env, ...stack.env, SLUICE_LOG_LEVEL: 'warn', ...options.env } };
 }
 
 /** The first of consecutive free ports on loopback. */

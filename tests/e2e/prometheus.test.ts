@@ -26,8 +26,12 @@ const told: string[] = [];
 beforeAll(async () => {
   pipeline = await startPipeline({
     instances: 1,
-    others: ['sluice.monitor'],
-    env: { SLUICE_MONITOR_INTERVAL_MS: '500' },
+    others: ['prices.candles', 'prices.gateway', 'sluice.monitor'],
+    env: {
+      SLUICE_MONITOR_INTERVAL_MS: '500',
+      SLUICE_PIPELINES: 'all',
+      SLUICE_PRICES_GATEWAY_AUTH: 'none',
+    },
   });
   config = shortened();
   receiver = await startReceiver(({ status, labels }) => {

@@ -18,8 +18,13 @@ export function alertRules(): readonly AlertRule[] {
   return groups.flatMap(({ rules }) => rules);
 }
 
+/** Every metric of ours that the expressions name; a histogram by its own name. */
+export function metricsIn(expressions: readonly string[]): readonly string[] {
+  const names = expressions.flatMap((text) => text.match(/\bsluice_\w+/g) ?? []);
+  return [...new Set(names.map((name) => name.replace(/_bucket$/, '')))].sort();
+}
+
 /** Every metric of ours that a rule names. */
 export function ruleMetrics(): readonly string[] {
-  const names = alertRules().flatMap(({ expr }) => expr.match(/\bsluice_\w+/g) ?? []);
-  return [...new Set(names)].sort();
+  return metricsIn(alertRules().map(({ expr }) => expr));
 }

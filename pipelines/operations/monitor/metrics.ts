@@ -30,6 +30,14 @@ const METRICS = {
     help: 'Source time of the figures that readers of a sink see',
     labels: ['pipeline', 'sink', 'partition'],
   },
+  sluice_sink_stale_after_seconds: {
+    help: 'Age from which the figures of a sink are called stale',
+    labels: ['pipeline', 'sink'],
+  },
+  sluice_lag_limit_records: {
+    help: 'Lag of a worker from which it is called falling behind when it grows',
+    labels: ['pipeline', 'worker'],
+  },
   sluice_disk_free_bytes: { help: 'Free space for an unprivileged writer', labels: ['folder'] },
   sluice_disk_size_bytes: { help: 'Size of the file system that holds a folder', labels: ['folder'] },
 } as const;
@@ -47,10 +55,11 @@ export class MonitorMetrics {
   readonly registry = new Registry();
   readonly #samples = new Map<string, readonly Sample[]>();
 
-  constructor() {
+  /** `known` is asked at each scrape. */
+  constructor(known: () => readonly Sample[] = () => []) {
     collectDefaultMetrics({ register: this.registry, prefix: 'sluice_' });
     for (const [name, { help, labels }] of Object.entries(METRICS)) {
-      const samples = () => [...this.#samples.values()].flat().filter(({ metric }) => metric === name);
+      const samples = () => [...known(), ...[...this.#samples.values()].flat()].filter(({ metric }) => metric === name);
       new Gauge({
         name,
         help,

@@ -5,20 +5,22 @@
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { Readiness } from '../../../engine/health.ts';
-import { MonitorMetrics } from './metrics.ts';
+import { MonitorMetrics, type Sample } from './metrics.ts';
 import { type Probe, ProbeLoop, type ProbeTiming } from './probe.ts';
 
 /** A loop that has not ended a poll for this many intervals, and one deadline, is stuck. */
 const STUCK_INTERVALS = 3;
 
 export class Monitor {
-  readonly #metrics = new MonitorMetrics();
+  readonly #metrics: MonitorMetrics;
   readonly #loops: readonly ProbeLoop[];
   readonly #timing: ProbeTiming;
   readonly #stopping = new AbortController();
   #running: Promise<unknown> = Promise.resolve();
 
-  constructor(probes: readonly Probe[], logger: Logger, timing: ProbeTiming) {
+  /** `known`: what it says beside the answers of the probes, whoever answers. */
+  constructor(probes: readonly Probe[], logger: Logger, timing: ProbeTiming, known: () => readonly Sample[]) {
+    this.#metrics = new MonitorMetrics(known);
     this.#timing = timing;
     this.#loops = probes.map((probe) => new ProbeLoop(probe, this.#metrics, logger, timing));
   }

@@ -1,4 +1,5 @@
 import type { LogClient } from '../../../engine/log.ts';
+import type { Sample } from './metrics.ts';
 
 /** A pipeline as it is deployed now. */
 export interface MonitoredSource {
@@ -25,4 +26,36 @@ export interface MonitoredPipeline {
   readonly clickHouseSinks: readonly string[];
   /** Sinks in Redis, and the hashes in which they keep stamps (fields `<partition>:stream_time`). */
   readonly redisSinks: readonly { readonly name: string; readonly stamps: readonly string[] }[];
+  /** Workers and sinks with another promise than `DEFAULT_LIMITS`, by name. */
+  readonly limits?: Readonly<Record<string, Partial<Limits>>>;
+}
+
+/** From where on an alert is told of a worker. */
+export interface Limits {
+  /** Of what readers of the sink see. */
+  readonly staleSeconds: number;
+  /** Of the worker, while it grows. */
+  readonly lagRecords: number;
+}
+
+export const DEFAULT_LIMITS: Limits = { staleSeconds: 60, lagRecords: 100_000 };
+
+/** The limits of each worker and sink as the alert rules read them: this is the one place where they are said. */
+export function limitSamples({
+  name: pipeline,
+  workers,
+  clickHouseSinks,
+  redisSinks,
+  limits,
+}: MonitoredPipeline): readonly Sample[] {
+  const of = (name: string): Limits => ({ ...DEFAULT_LIMITS, ...limits?.[name] });
+  const sinks = [...clickHouseSinks, ...redisSinks.map(({ name }) => name)];
+  return [
+    ...sinks.map((sink): Sample => {
+      return { metric: 'sluice_sink_stale_after_seconds', labels: { pipeline, sink }, value: of(sink).staleSeconds };
+    }),
+    ...workers.map(({ name: worker }): Sample => {
+      return { metric: 'sluice_lag_limit_records', labels: { pipeline, worker }, value: of(worker).lagRecords };
+    }),
+  ];
 }

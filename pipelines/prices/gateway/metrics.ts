@@ -1,6 +1,6 @@
 /** What a gateway measures. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Drop, Refusal } from '../../../connectors/websocket/server.ts';
+import { DROPS, type Drop, REFUSED, type Refusal } from '../../../connectors/websocket/server.ts';
 import { progressGauges, type TaskView } from '../../../engine/metrics.ts';
 import type { FrameError } from './protocol.ts';
 import type { SessionCounters } from './session.ts';
@@ -40,6 +40,9 @@ export class GatewayMetrics implements SessionCounters {
     this.#errors = this.#counter('sluice_feed_errors_total', 'Error frames sent, by code', 'code');
     this.#refused = this.#counter('sluice_feed_refused_total', 'Connections not accepted, by reason', 'reason');
     this.#dropped = this.#counter('sluice_feed_dropped_total', 'Connections cut off, by reason', 'reason');
+    // From 0 on, so that the first one of a kind is an increase too.
+    for (const reason of REFUSED) this.#refused.inc({ worker, reason }, 0);
+    for (const reason of DROPS) this.#dropped.inc({ worker, reason }, 0);
     this.#undecodable = this.#counter('sluice_feed_undecodable_total', 'Records passed over: they cannot be decoded');
     this.#retries = this.#counter('sluice_retries_total', 'Tries again after an error, by its code', 'reason');
     this.#delay = new Histogram({

@@ -79,7 +79,7 @@ describe('the monitor', () => {
     bad.state.next = async () => {
       throw new Error('refused');
     };
-    const monitor = new Monitor([good.probe, bad.probe], SILENT, TIMING);
+    const monitor = new Monitor([good.probe, bad.probe], SILENT, TIMING, () => []);
     expect(monitor.readiness()).toEqual({ ready: false, reason: 'redis was not asked yet' });
     const running = monitor.run();
     await expect.poll(() => monitor.readiness().ready).toBe(true);
@@ -97,7 +97,7 @@ describe('the monitor', () => {
       polls++;
       return [];
     };
-    const monitor = new Monitor([good.probe, hung.probe], SILENT, TIMING);
+    const monitor = new Monitor([good.probe, hung.probe], SILENT, TIMING, () => []);
     const running = monitor.run();
     await expect.poll(() => polls).toBeGreaterThan(3);
     expect(monitor.readiness()).toEqual({ ready: false, reason: 'kafka was not asked yet' });

@@ -5,8 +5,14 @@ import { describe, expect, it } from 'vitest';
 import { kafkaProbe } from '../../../pipelines/operations/monitor/kafka-probe.ts';
 import { LetterCount } from '../../../pipelines/operations/monitor/letters.ts';
 import type { Sample } from '../../../pipelines/operations/monitor/metrics.ts';
-import { alwaysMonitored, type MonitoredPipeline } from '../../../pipelines/operations/monitor/monitored.ts';
+import {
+  alwaysMonitored,
+  limitSamples,
+  type MonitoredPipeline,
+} from '../../../pipelines/operations/monitor/monitored.ts';
 import { diskProbe, oldestStamps, slotSamples } from '../../../pipelines/operations/monitor/probes.ts';
+import { PRICES_MONITORED } from '../../../pipelines/prices/monitored.ts';
+import { CANDLES_SINK, LATEST_SINK } from '../../../pipelines/prices/topics.ts';
 import { MemoryLog } from '../../support/memory-log.ts';
 
 const values = (samples: readonly Sample[]) =>
@@ -139,4 +145,19 @@ describe('Kafka', () => {
     expect(found).not.toHaveProperty('sluice_source_clock_seconds');
     expect(found).toHaveProperty('sluice_last_stable_offset p out 0');
   });
+});
+
+it('says of every sink how old it may be, and of every worker how far behind, as its pipeline promises or by default', () => {
+  const base = { ...PRICES_MONITORED, name: 'p', limits: { [LATEST_SINK]: { staleSeconds: 5 } } };
+  const found = values(limitSamples(base));
+  const sinks = [...base.clickHouseSinks, ...base.redisSinks.map(({ name }) => name)];
+  expect(Object.keys(found).sort()).toEqual(
+    [
+      ...sinks.map((sink) => `sluice_sink_stale_after_seconds p ${sink}`),
+      ...base.workers.map(({ name }) => `sluice_lag_limit_records p ${name}`),
+    ].sort(),
+  );
+  expect(found[`sluice_sink_stale_after_seconds p ${LATEST_SINK}`]).toBe(5);
+  expect(found[`sluice_lag_limit_records p ${LATEST_SINK}`]).toBe(100_000);
+  expect(found[`sluice_sink_stale_after_seconds p ${CANDLES_SINK}`]).toBe(60);
 });
