@@ -109,6 +109,8 @@ function writeEnvironmentFile(home: string, { ports, secrets }: ReturnType<typeo
     POSTGRES_PASSWORD: secrets.postgres,
     POSTGRES_READER_PASSWORD: secrets.reader,
     CLICKHOUSE_PASSWORD: secrets.reader,
+    CLICKHOUSE_READER_PASSWORD: secrets.reader,
+    GRAFANA_PASSWORD: secrets.reader,
     KAFKA_CLUSTER_ID: secrets.clusterId,
     KAFKA_PORT: ports.kafka,
     REGISTRY_PORT: ports.registry,

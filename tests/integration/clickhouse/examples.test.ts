@@ -9,6 +9,7 @@ import {
   engagementClickHouseSink,
 } from '../../../pipelines/engagement/clickhouse-rows.ts';
 import { startClickHouse, type TestClickHouse } from '../../support/clickhouse.ts';
+import { clickHousePanels } from '../../support/dashboards.ts';
 import { CLICKHOUSE_SQL, type EngagementDatabase, engagementDatabase } from '../../support/engagement-figures.ts';
 
 const EXAMPLES = join(CLICKHOUSE_SQL, 'examples');
@@ -230,4 +231,16 @@ describe('examples', { timeout: 30_000 }, () => {
     });
     expect(await result.json()).toEqual(rows);
   });
+});
+
+/** Candles are in another test's database. */
+const EMPTY_HERE = /prices_/;
+
+it.each(clickHousePanels())('the panel of Grafana "$title" runs', async ({ sql }) => {
+  // As of a day that has data.
+  const query = sql.replaceAll(/now(64)?\([^)]*\)/g, "toDateTime64('2026-02-10 12:00:00', 3, 'UTC')");
+  const result = await database.client.query({ query, format: 'JSONCompactEachRow' });
+  const rows = await result.json();
+  if (EMPTY_HERE.test(sql)) expect(rows).toEqual([]);
+  else expect(rows.length).toBeGreaterThan(0);
 });

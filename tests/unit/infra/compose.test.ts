@@ -2,6 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { MARKET_GATEWAY } from '../../../pipelines/prices/gateway/create.ts';
+import { MONITOR, processesOf } from '../../../pipelines/processes.ts';
 
 interface Service {
   readonly image?: string;
@@ -23,7 +25,7 @@ interface Compose {
 const ROOT = resolve(import.meta.dirname, '../../..');
 const read = (path: string) => readFileSync(resolve(ROOT, path), 'utf8');
 const text = read('infra/compose.yaml');
-const compose = parse(text, { merge: true }) as Compose;
+const compose = parse(text, { merge: true, maxAliasCount: -1 }) as Compose;
 const services = Object.entries(compose.services);
 const servers = services.filter(([, { profiles }]) => profiles === undefined);
 const imagesOf = (dockerfile: string) =>
@@ -63,28 +65,51 @@ describe('the compose file', () => {
   });
 
   it('keeps what lasts in named volumes', () => {
-    for (const name of ['postgres', 'kafka', 'redis', 'clickhouse', 'enrich', 'leaderboard']) {
+    for (const name of ['postgres', 'kafka', 'redis', 'clickhouse', 'enrich', 'leaderboard', 'prices-candles']) {
       const [volume] = compose.services[name]?.volumes ?? [];
       expect(Object.keys(compose.volumes)).toContain(volume?.split(':')[0]);
     }
   });
 
-  it('scrapes every worker and no other, by the names of the services', () => {
-    const groups = JSON.parse(read('infra/compose/targets.json')) as {
+  it('has every process of the pipelines, those of prices in a profile of their own', () => {
+    const inProfile = (profile: string) =>
+      services.filter(([, { image, profiles }]) => image?.startsWith('sluice-worker:') && profiles?.includes(profile));
+    const commands = (profile: string) => inProfile(profile).map(([, { command }]) => command?.[0] ?? '');
+    // A mirror needs a second cluster.
+    const engagement = processesOf(['engagement']).filter((name) => name !== 'engagement.mirror');
+    expect(commands('workers').sort()).toEqual([...engagement].sort());
+    const prices = processesOf(['prices']).filter((name) => name !== MONITOR);
+    expect(commands('prices').sort()).toEqual([...prices, MARKET_GATEWAY].sort());
+  });
+
+  it.each([
+    ['targets', ['workers']],
+    ['targets-prices', ['workers', 'prices']],
+  ])('scrapes with %s every worker of its profiles and no other, by the names of the services', (file, wanted) => {
+    const groups = JSON.parse(read(`infra/compose/${file}.json`)) as {
       readonly targets: readonly string[];
       readonly labels: { readonly worker: string };
     }[];
     const scraped = groups.map(({ targets, labels }) => `${targets.join()} ${labels.worker}`);
-    const workers = services.filter(([, { image }]) => image?.startsWith('sluice-worker:'));
+    const workers = services.filter(
+      ([, { image, profiles }]) => image?.startsWith('sluice-worker:') && wanted.some((one) => profiles?.includes(one)),
+    );
     expect(workers.length).toBeGreaterThan(4);
     expect(scraped.sort()).toEqual(workers.map(([name, { command }]) => `${name}:9100 ${command?.[0]}`).sort());
+  });
+
+  it('tells Prometheus where Alertmanager is', () => {
     const managers = JSON.parse(read('infra/compose/alertmanagers.json')) as unknown;
     expect(managers).toEqual([{ targets: ['alertmanager:9093'] }]);
   });
 
   it('mounts files that there are', () => {
-    const files = services.flatMap(([, { volumes }]) => (volumes ?? []).filter((volume) => volume.startsWith('./')));
-    expect(files.length).toBeGreaterThan(4);
+    // What the environment file may set, as it is without.
+    const mounts = services.flatMap(([, { volumes }]) =>
+      (volumes ?? []).map((volume) => volume.replaceAll(/\$\{[A-Z_]+:-([^}]+)\}/g, '$1')),
+    );
+    const files = mounts.filter((volume) => volume.startsWith('./'));
+    expect(files.length).toBeGreaterThan(8);
     for (const file of files) expect(existsSync(resolve(ROOT, 'infra', file.split(':')[0]!)), file).toBe(true);
   });
 
@@ -104,6 +129,19 @@ describe('the compose file', () => {
     const example = read('infra/compose.env.example');
     for (const [, name] of text.matchAll(/\$\{([A-Z_]+):\?/g)) expect(example).toContain(`${name}=\n`);
   });
+});
+
+it('gives Grafana its dashboards where their provider looks, and a user of ClickHouse who may only read', () => {
+  const { providers } = parse(read('infra/grafana/provisioning/dashboards/sluice.yaml')) as {
+    readonly providers: readonly { readonly options: { readonly path: string } }[];
+  };
+  const mounted = (compose.services.grafana?.volumes ?? []).map((volume) => volume.split(':').slice(0, 2).join(' '));
+  expect(mounted).toContain(`./grafana/dashboards ${providers[0]?.options.path}`);
+  expect(mounted).toContain('./grafana/provisioning /etc/grafana/provisioning');
+  const user = read('infra/compose/clickhouse-reader.xml');
+  expect(user).toMatch(/<readonly>2<\/readonly>/);
+  expect([...user.matchAll(/GRANT [^<]+/g)].map(([grant]) => grant)).toEqual(['GRANT SELECT ON sluice.*']);
+  expect(read('infra/grafana/provisioning/datasources/sluice.yaml')).toContain('username: sluice_reader');
 });
 
 it('runs a worker without privileges', () => {

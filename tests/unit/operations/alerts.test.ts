@@ -3,28 +3,15 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Metric, Registry } from 'prom-client';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { HealthServer } from '../../../engine/health.ts';
-import { WorkerMetrics } from '../../../engine/metrics.ts';
 import { renderAlertmanager } from '../../../infra/native/alerting.ts';
 import { provideTool } from '../../../infra/native/tools.ts';
-import { MonitorMetrics } from '../../../pipelines/operations/monitor/metrics.ts';
-import { GatewayMetrics } from '../../../pipelines/prices/gateway/metrics.ts';
 import { alertRules, RULES_FOLDER, ruleMetrics } from '../../support/alert-rules.ts';
+import { allMetrics } from '../../support/metrics.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const RUNBOOKS = join(ROOT, 'docs/runbooks');
 
-function allMetrics(): ReadonlyMap<string, Metric & { labelNames: readonly string[]; type: string; name: string }> {
-  const worker = new WorkerMetrics('w', () => [], { state: 'closed', openMs: 0 });
-  new HealthServer('w', worker.registry, () => ({ ready: true, reason: '' }));
-  const idle = { connections: () => 0, subscriptions: () => 0, series: () => 0, progress: () => [] };
-  const gateway = new GatewayMetrics('g', idle);
-  const of = (registry: Registry) => registry.getMetricsAsArray() as never[];
-  const found = [...of(worker.registry), ...of(new MonitorMetrics().registry), ...of(gateway.registry)];
-  return new Map(found.map((metric: { name: string }) => [metric.name, metric as never]));
-}
 const isNodes = (name: string) => /^sluice_(process|nodejs)_/.test(name);
 
 /** Installs them where it may; else the tests fail with how to, they are not left out. */
