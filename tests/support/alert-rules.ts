@@ -1,4 +1,5 @@
-/** The alert rules as data. */
+/** The alert rules as data, and the tools that judge them. */
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
@@ -27,4 +28,13 @@ export function metricsIn(expressions: readonly string[]): readonly string[] {
 /** Every metric of ours that a rule names. */
 export function ruleMetrics(): readonly string[] {
   return metricsIn(alertRules().map(({ expr }) => expr));
+}
+
+/** Runs a tool of Prometheus or Alertmanager beside the rules. */
+export function runTool(
+  tool: 'promtool' | 'amtool',
+  ...args: readonly string[]
+): { readonly status: number | null; readonly text: string } {
+  const { status, stdout, stderr } = spawnSync(tool, args, { encoding: 'utf8', cwd: RULES_FOLDER, timeout: 60_000 });
+  return { status, text: stdout + stderr };
 }

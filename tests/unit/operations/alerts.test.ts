@@ -1,12 +1,11 @@
 /** The alerts, their runbooks, and the metrics they name belong together. */
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { renderAlertmanager } from '../../../infra/native/alerting.ts';
 import { provideTool } from '../../../infra/native/tools.ts';
-import { alertRules, RULES_FOLDER, ruleMetrics } from '../../support/alert-rules.ts';
+import { alertRules, RULES_FOLDER, ruleMetrics, runTool } from '../../support/alert-rules.ts';
 import { allMetrics } from '../../support/metrics.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
@@ -19,17 +18,9 @@ beforeAll(async () => {
   for (const tool of ['prometheus', 'alertmanager'] as const) await provideTool(tool, () => {});
 }, 300_000);
 
-function run(
-  tool: 'promtool' | 'amtool',
-  ...args: readonly string[]
-): { readonly status: number | null; readonly text: string } {
-  const { status, stdout, stderr } = spawnSync(tool, args, { encoding: 'utf8', cwd: RULES_FOLDER, timeout: 60_000 });
-  return { status, text: stdout + stderr };
-}
-
 describe('the alert rules', () => {
   it('fire and do not fire as their cases say', () => {
-    const { status, text } = run('promtool', 'test', 'rules', 'rules.test.yml');
+    const { status, text } = runTool('promtool', 'test', 'rules', 'rules.test.yml');
     expect(text).toContain('SUCCESS');
     expect(status, text).toBe(0);
   });
@@ -54,7 +45,7 @@ describe('the alert rules', () => {
     ['rules.yml', ['check', 'rules', 'rules.yml']],
     ['prometheus.yml', ['check', 'config', 'prometheus.yml']],
   ])('%s is what Prometheus accepts', (_, args) => {
-    const { status, text } = run('promtool', ...args);
+    const { status, text } = runTool('promtool', ...args);
     expect(status, text).toBe(0);
   });
 
@@ -106,7 +97,7 @@ describe('the notifier', () => {
     try {
       const file = join(folder, 'alertmanager.yml');
       writeFileSync(file, renderAlertmanager(template, 'http://127.0.0.1:9/'));
-      const { status, text } = run('amtool', 'check-config', file);
+      const { status, text } = runTool('amtool', 'check-config', file);
       expect(status, text).toBe(0);
     } finally {
       rmSync(folder, { recursive: true });

@@ -1,12 +1,11 @@
 /** The dashboards of Grafana name only what there is. What they ask of ClickHouse is run by tests/integration/clickhouse/examples.test.ts. */
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { provideTool } from '../../../infra/native/tools.ts';
-import { metricsIn } from '../../support/alert-rules.ts';
+import { metricsIn, runTool } from '../../support/alert-rules.ts';
 import { dashboards, GRAFANA_FOLDER, type Panel } from '../../support/dashboards.ts';
 import { allMetrics } from '../../support/metrics.ts';
 
@@ -52,11 +51,8 @@ describe('the dashboards', () => {
         expr: expr.replaceAll('$pipeline', '.*'),
       }));
       writeFileSync(join(folder, 'panels.yml'), stringify({ groups: [{ name: 'panels', rules }] }));
-      const { status, stdout, stderr } = spawnSync('promtool', ['check', 'rules', join(folder, 'panels.yml')], {
-        encoding: 'utf8',
-        timeout: 60_000,
-      });
-      expect(status, stdout + stderr).toBe(0);
+      const { status, text } = runTool('promtool', 'check', 'rules', join(folder, 'panels.yml'));
+      expect(status, text).toBe(0);
     } finally {
       rmSync(folder, { recursive: true });
     }
