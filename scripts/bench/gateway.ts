@@ -45,6 +45,8 @@ export interface GatewayResult {
   readonly connectionsCut: number;
   /** From the start of the process until it accepted clients. */
   readonly startSeconds: number;
+  /** CPU of it until then, of all its threads. */
+  readonly startCpuSeconds: number;
   /** Of one core, in the measured time. */
   readonly gatewayCpuPercent: number;
   readonly peakRssMiB: number;
@@ -82,6 +84,9 @@ export async function gateway(options: GatewayOptions): Promise<GatewayResult> {
     await children.startWorkers();
     for (const { name, port } of children.workers) await untilReady(name, port, signal);
     const startSeconds = Math.round((performance.now() - startedAt) / 100) / 10;
+    const gatewayProcess = children.workers[0]!;
+    const { cpuMicros } = processTimes(gatewayProcess.process.status.pid!)!;
+    const startCpuSeconds = Math.round(cpuMicros / 100_000) / 10;
     const clients = new FeedClients({
       ...options,
       port: own.stack.ports.feed,
@@ -91,7 +96,7 @@ export async function gateway(options: GatewayOptions): Promise<GatewayResult> {
     undo.push(() => clients.close());
     say(`Connecting ${options.connections} clients`);
     await clients.connect();
-    return { startSeconds, ...(await measure({ options, changes, clients, worker: children.workers[0]! })) };
+    return { startSeconds, startCpuSeconds, ...(await measure({ options, changes, clients, worker: gatewayProcess })) };
   } finally {
     for (const step of undo.reverse()) await step();
   }
@@ -102,7 +107,7 @@ async function measure(run: {
   readonly changes: Changes;
   readonly clients: FeedClients;
   readonly worker: WorkerChild;
-}): Promise<Omit<GatewayResult, 'startSeconds'>> {
+}): Promise<Omit<GatewayResult, 'startSeconds' | 'startCpuSeconds'>> {
   const { options, changes, clients, worker } = run;
   const pid = worker.process.status.pid!;
   options.say('Warming up');
