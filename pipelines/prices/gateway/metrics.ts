@@ -40,10 +40,11 @@ export class GatewayMetrics implements SessionCounters {
     this.#errors = this.#counter('sluice_feed_errors_total', 'Error frames sent, by code', 'code');
     this.#refused = this.#counter('sluice_feed_refused_total', 'Connections not accepted, by reason', 'reason');
     this.#dropped = this.#counter('sluice_feed_dropped_total', 'Connections cut off, by reason', 'reason');
+    this.#undecodable = this.#counter('sluice_feed_undecodable_total', 'Records passed over: they cannot be decoded');
     // From 0 on, so that the first one of a kind is an increase too.
+    for (const counter of [this.#values, this.#conflated, this.#undecodable]) counter.inc({ worker }, 0);
     for (const reason of REFUSED) this.#refused.inc({ worker, reason }, 0);
     for (const reason of DROPS) this.#dropped.inc({ worker, reason }, 0);
-    this.#undecodable = this.#counter('sluice_feed_undecodable_total', 'Records passed over: they cannot be decoded');
     this.#retries = this.#counter('sluice_retries_total', 'Tries again after an error, by its code', 'reason');
     this.#delay = new Histogram({
       name: 'sluice_feed_delay_seconds',
@@ -52,6 +53,7 @@ export class GatewayMetrics implements SessionCounters {
       registers: [this.registry],
       buckets: [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60],
     });
+    this.#delay.zero({ worker });
   }
 
   sent(): void {

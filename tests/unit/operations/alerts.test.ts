@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { renderAlertmanager } from '../../../infra/native/alerting.ts';
 import { provideTool } from '../../../infra/native/tools.ts';
+import { GatewayMetrics } from '../../../pipelines/prices/gateway/metrics.ts';
 import { alertRules, RULES_FOLDER, ruleMetrics, runTool } from '../../support/alert-rules.ts';
 import { allMetrics } from '../../support/metrics.ts';
 
@@ -109,6 +110,15 @@ describe('the notifier', () => {
     const named = template.match(/\bSluice\w+/g) ?? [];
     expect(named.filter((name) => name !== 'Sluice' && !names.has(name))).toEqual([]);
   });
+});
+
+it('every series of a gateway that a rule names is there before the first event', async () => {
+  const idle = { connections: () => 0, subscriptions: () => 0, series: () => 0, progress: () => [] };
+  const page = await new GatewayMetrics('g', idle).registry.metrics();
+  const named = ruleMetrics().filter((name) => name.startsWith('sluice_feed_'));
+  expect(named.length).toBeGreaterThan(3);
+  for (const name of named)
+    expect(page, name).toMatch(new RegExp(`^${name}(_bucket)?\\{worker="g"|^${name}_bucket\\{le=`, 'm'));
 });
 
 it('docs/metrics.md lists every metric as the code has it', () => {
