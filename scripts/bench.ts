@@ -49,7 +49,7 @@ function printE2e(result: E2eResult): void {
   console.table({ 'commit to Redis': result.redis, 'commit to ClickHouse': result.clickhouse });
   console.table(result.processes);
   console.log(
-    `CPU ${result.cpuPercent} % of the machine (${result.ownCpuPercent} % our own), memory ${result.memoryMiB} MiB, ` +
+    `CPU ${result.cpuPercent} % of the machine (${result.ownCpuPercent} % our own), memory ${result.memoryMiB} MiB (${result.memoryHeldMiB} without mapped files), ` +
       `backlog at the end ${result.backlogEnd} records${backlog.growing ? ' and GROWING' : ''}, drained in ${result.drainSeconds} s`,
   );
   console.log(`compared with Postgres: ${result.reconcile}`);

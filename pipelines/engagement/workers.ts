@@ -119,14 +119,14 @@ async function clickHouse({ config, client, logger, registry }: WorkerEnvironmen
       decode: (value) => decoder.decode(value),
       streamTimeMs: (change) => change.commit_ts,
       generation: config.SLUICE_GENERATION,
-      maxRecords: 30_000,
+      maxRecords: 60_000,
     },
     client,
     logger,
     gatherMs: config.SLUICE_CLICKHOUSE_GATHER_MS,
     gatherBytes: 4 << 20,
     // Six tables take a part each, whatever its size: when behind, few large inserts.
-    bufferBytes: 3 << 20,
+    bufferBytes: 6 << 20,
   });
 }
 

@@ -41,6 +41,8 @@ export interface E2eResult {
   readonly cpuPercent: number;
   /** Of all processes of the run together, at most, in the measured time. */
   readonly memoryMiB: number;
+  /** Of it what is not pages of mapped files. */
+  readonly memoryHeldMiB: number;
   /** Unread records of all workers at the end of the traffic. */
   readonly backlogEnd: number;
   readonly reconcile: Verdict;
@@ -158,6 +160,7 @@ class Run {
       clickhouse,
       cpuPercent: load.machineCpuPercent,
       memoryMiB: load.memoryMiB,
+      memoryHeldMiB: load.memoryHeldMiB,
       backlogEnd: backlog.endRecords,
       reconcile: compared.verdict,
       traffic,

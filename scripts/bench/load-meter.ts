@@ -4,8 +4,8 @@ import {
   familyOf,
   type MachineTimes,
   machineTimes,
+  memoryOf,
   type ProcessTimes,
-  proportionalMiB,
   residentMiB,
 } from './proc.ts';
 import { round } from './rates.ts';
@@ -26,6 +26,8 @@ export interface Load {
   readonly ownCpuPercent: number;
   /** Most memory of all processes of the run at one time, what they share counted once. */
   readonly memoryMiB: number;
+  /** Most of it that was not pages of mapped files, which the system takes back when it needs memory. */
+  readonly memoryHeldMiB: number;
   readonly processes: Readonly<Record<string, ProcessLoad>>;
 }
 
@@ -40,6 +42,7 @@ export class LoadMeter {
   readonly #memory = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
   #memoryMiB = 0;
+  #memoryHeldMiB = 0;
   #startedMs = 0;
   #cpu: ReadonlyMap<string, number> = new Map();
   #machine: MachineTimes = { busyMicros: 0, totalMicros: 0 };
@@ -73,6 +76,7 @@ export class LoadMeter {
       ),
       ownCpuPercent: round((100 * total) / (micros * this.#cores), 1),
       memoryMiB: Math.round(this.#memoryMiB),
+      memoryHeldMiB: Math.round(this.#memoryHeldMiB),
       processes: Object.fromEntries(
         used.map(([name, one]) => [
           name,
@@ -106,14 +110,18 @@ export class LoadMeter {
   #lookAtMemory(): void {
     const processes = allProcesses();
     let total = 0;
+    let held = 0;
     for (const [name, pid] of Object.entries(this.#pids())) {
       if (pid === null) continue;
       const family = pid === process.pid ? [{ pid }] : familyOf(pid, processes);
-      const own = family.reduce((sum, one) => sum + proportionalMiB(one.pid), 0);
+      const memory = family.map((one) => memoryOf(one.pid));
+      const own = memory.reduce((sum, { totalMiB }) => sum + totalMiB, 0);
       const shown = family.length === 1 ? residentMiB(pid) : own;
       this.#memory.set(name, Math.max(this.#memory.get(name) ?? 0, shown));
       total += own;
+      held += memory.reduce((sum, { heldMiB }) => sum + heldMiB, 0);
     }
     this.#memoryMiB = Math.max(this.#memoryMiB, total);
+    this.#memoryHeldMiB = Math.max(this.#memoryHeldMiB, held);
   }
 }

@@ -105,9 +105,19 @@ function mebibytes(path: string, field: string): number {
   }
 }
 
-/** Memory that is the process's own, with its share of what it shares: the only figure that may be summed over processes. */
-export function proportionalMiB(pid: number): number {
-  return mebibytes(`/proc/${pid}/smaps_rollup`, 'Pss');
+export interface Memory {
+  /** The process's own, with its share of what it shares: the only figure that may be summed over processes. */
+  readonly totalMiB: number;
+  /** Without pages of mapped files (programs, LMDB stores), which the system takes back when it needs memory. */
+  readonly heldMiB: number;
+}
+
+export function memoryOf(pid: number): Memory {
+  const path = `/proc/${pid}/smaps_rollup`;
+  return {
+    totalMiB: mebibytes(path, 'Pss'),
+    heldMiB: mebibytes(path, 'Pss_Anon') + mebibytes(path, 'Pss_Shmem'),
+  };
 }
 
 export function residentMiB(pid: number): number {
