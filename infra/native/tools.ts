@@ -1,6 +1,6 @@
 /** The programs that the stack needs from the machine, and how to get each when it is not there. */
 import { execFile, execFileSync } from 'node:child_process';
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { StackError } from './error.ts';
@@ -67,9 +67,9 @@ const APT_TIMEOUT_MS = 600_000;
 /** Installs a tool; false when it may not. */
 export type Install = (tool: Tool, say: (text: string) => void) => Promise<boolean>;
 
-/** Installs the tool when we may: as root on a Debian. Throws INSTALL_FAILED. */
+/** Installs the tool when we may: as root where there is an apt-get. Throws INSTALL_FAILED. */
 async function aptInstall(tool: Tool, say: (text: string) => void): Promise<boolean> {
-  if (process.getuid?.() !== 0 || !existsSync('/etc/debian_version')) return false;
+  if (process.getuid?.() !== 0 || onPath('apt-get') === undefined) return false;
   say(`Installing ${tool} with apt-get`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   // Another apt-get may be at work: wait for its lock instead of failing.
