@@ -117,7 +117,7 @@ export class LeaderboardState {
     if (change.before !== null) this.#contribute(change.before, -1);
     if (change.after !== null) {
       this.#contribute(change.after, 1);
-      this.#learn(change.after, change.lsn);
+      this.#learn(change.after, change);
     }
   }
 
@@ -198,13 +198,16 @@ export class LeaderboardState {
     if (content.panes === 0) this.#emptied.push(content);
   }
 
-  /** Takes slug, title and type from the newest contribution. */
-  #learn(event: Contribution, lsn: bigint): void {
+  /**
+   * Takes slug, title and type from the newest contribution. A correction has the position of the content's change that it crosses, in
+   * either direction: one of a position that is known already goes back to what was before it, so that an older change of the row can be told.
+   */
+  #learn(event: Contribution, { kind, lsn }: LeaderboardChange): void {
     const content = this.#content(event.contentId);
     const { info } = content;
     if (info !== undefined) {
       const same = info.slug === event.slug && info.title === event.title && info.contentType === event.contentType;
-      if (same || lsn < info.lsn) return;
+      if (same || lsn < info.lsn || (kind === 'correct' && lsn === info.lsn)) return;
     }
     content.info = {
       kind: 'content',

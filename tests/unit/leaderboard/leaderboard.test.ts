@@ -132,6 +132,23 @@ describe('LeaderboardState', () => {
     expect(changes).toContain('tombstone 1h|c050');
   });
 
+  it('keeps the newest names when a row is taken back to older ones to be deleted as it was', () => {
+    const state = fresh();
+    const [old, now] = ['old', 'now'].map((title) => event('a', T, { title })) as [Contribution, Contribution];
+    state.apply(insert(old));
+    state.apply(insert(old));
+    const correct = { kind: 'correct', lsn: 9n, commitTs: T } as const;
+    state.apply({ ...correct, before: old, after: now });
+    state.apply({ ...correct, before: old, after: now });
+    // Deleted at position 5: enrich has read the content's change at 9 first.
+    state.apply({ ...correct, before: now, after: old });
+    state.apply({ kind: 'delete', lsn: 5n, commitTs: T, before: old, after: null });
+    const titles = publish(state).flatMap((output) =>
+      output.kind === 'upsert' && output.value.body.kind === 'LeaderboardEntry' ? [output.value.body.title] : [],
+    );
+    expect(titles).toEqual(['now', 'now', 'now', 'now']);
+  });
+
   it('does not move stream time backwards', () => {
     const state = fresh();
     state.advance(T);
