@@ -23,6 +23,8 @@ interface Options extends RepairFlags {
   readonly since?: Date;
   readonly deadline: number;
   readonly strict?: boolean;
+  /** false: --no-log. */
+  readonly log: boolean;
   readonly limit: number;
 }
 
@@ -46,6 +48,8 @@ function comparing(config: Config, options: Options) {
       externalLog,
       rules: async () => await liveRules(log),
       enrichment: judgedEnrichment(log),
+      contents: true,
+      skipLog: !options.log,
       schemas: new RegistryClient({ url: config.SLUICE_REGISTRY_URL }),
       windows: options.window === undefined ? undefined : [options.window],
       since: options.since ?? null,
@@ -53,6 +57,7 @@ function comparing(config: Config, options: Options) {
       strict: options.strict,
     },
     kafka,
+    connect: () => new KafkaClient(kafka),
     close: async () => {
       await Promise.all([log.close(), externalLog?.close()]);
     },
@@ -68,7 +73,7 @@ const COMPARED: Readonly<
     { compare(config: Config, options: Options): Promise<ReconcileReport>; readonly options: readonly string[] }
   >
 > = {
-  engagement: { compare: compareEngagement, options: ['repair', 'dryRun', 'yes', 'max', 'rate', 'window'] },
+  engagement: { compare: compareEngagement, options: ['repair', 'dryRun', 'yes', 'max', 'rate', 'window', 'log'] },
   prices: { compare: comparePrices, options: [] },
 };
 const PIPELINE_NAMES = Object.keys(COMPARED) as PipelineName[];
@@ -159,6 +164,7 @@ operationFlags(program, { changes: true })
   )
   .option('--since <time>', 'only rows from this event_ts (or ts) on, and periods that begin later', timeOf('since'))
   .option('--deadline <seconds>', 'how long to wait for a sink to reach the position', countOf('deadline'), 120)
+  .option('--no-log', 'do not hold the log of ClickHouse against its rows: it is known not to hold everything')
   .option('--strict', 'rows in the dead letter queue count as differences')
   .option('--limit <n>', 'differences shown of each sink', countOf('limit'), 20)
   .addHelpText(

@@ -21,11 +21,12 @@ export interface RepairFlags extends OperationFlags {
   readonly rate: number;
 }
 
-type Asked = Omit<RepairOptions, 'kafka' | 'generation' | 'runId' | 'max' | 'rate' | 'signal' | 'progress'>;
+type Asked = Omit<RepairOptions, 'kafka' | 'connect' | 'generation' | 'runId' | 'max' | 'rate' | 'signal' | 'progress'>;
 
 interface Comparing {
   readonly asked: Asked;
   readonly kafka: KafkaOptions;
+  readonly connect: RepairOptions['connect'];
   close(): Promise<void>;
 }
 
@@ -38,8 +39,8 @@ export async function runRepair(flags: RepairFlags, comparing: (config: Config) 
     unit: 'rows',
     plan: async ({ config }) => await closing(comparing(config), async ({ asked }) => await planned(asked, flags.max)),
     execute: async (_, context) =>
-      await closing(comparing(context.config), async ({ asked, kafka }) => {
-        const options = { ...asked, kafka, max: flags.max, rate: flags.rate, ...running(context) };
+      await closing(comparing(context.config), async ({ asked, kafka, connect }) => {
+        const options = { ...asked, kafka, connect, max: flags.max, rate: flags.rate, ...running(context) };
         const lock = { url: asked.postgresUrl, name: 'repair' };
         return reported(await exclusively(lock, async () => await repair(options)));
       }),
@@ -78,8 +79,9 @@ async function planned(asked: Asked, max: number): Promise<Plan<null>> {
       action: 'retry',
     });
   }
-  const lines = [...reportLines(before), ...described.lines.map((line) => `would ${line}`)];
-  return { data: null, lines, report: { before, plan: described.plan }, nothing: before.result === 'equal' };
+  const shown = shortened(before);
+  const lines = [...reportLines(shown), ...described.lines.map((line) => `would ${line}`)];
+  return { data: null, lines, report: { before: shown, plan: described.plan }, nothing: before.result === 'equal' };
 }
 
 function problemsOf({ sinks }: ReconcileReport): string {
@@ -90,8 +92,20 @@ function problemsOf({ sinks }: ReconcileReport): string {
 
 function reported({ before, after, done }: Awaited<ReturnType<typeof repair>>): Report {
   const lines = ['Before:', ...counts(before), 'Done:', ...done.map((line) => `  ${line}`), 'After:', ...counts(after)];
-  const left = after.result === 'equal' ? [] : reportLines(after);
-  return { lines: [...lines, ...left], report: { before, done, after }, complete: after.result === 'equal' };
+  const left = after.result === 'equal' ? [] : reportLines(shortened(after));
+  const report = { before: shortened(before), done, after: shortened(after) };
+  return { lines: [...lines, ...left], report, complete: after.result === 'equal' };
+}
+
+const SHOWN = 20;
+
+/** As many differences as are mended are too many to be read, and to be kept in the audit. */
+function shortened(report: ReconcileReport): ReconcileReport {
+  const sinks = Object.entries(report.sinks).map(([name, sink]) => {
+    const { differences, deadLettered } = sink;
+    return [name, { ...sink, differences: differences.slice(0, SHOWN), deadLettered: deadLettered.slice(0, SHOWN) }];
+  });
+  return { ...report, sinks: Object.fromEntries(sinks) };
 }
 
 function counts({ position, result, sinks }: ReconcileReport): readonly string[] {

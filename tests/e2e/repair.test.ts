@@ -1,7 +1,10 @@
 /**
  * `reconcile --repair` on the real stack: what was made wrong by hand is right again, and nothing else was touched.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -153,6 +156,16 @@ it('brings back rows of ClickHouse: gone, gone from the log too, written off, ch
   expect(await footprint()).toEqual(before);
 });
 
+it('puts back what only the log of ClickHouse has lost', async () => {
+  const before = await footprint();
+  const ids = await Promise.all([1, 2].map(async (n) => (await event(n)).id));
+  await command(
+    `ALTER TABLE engagement_changes DELETE WHERE event_id IN (${ids.join(', ')}) SETTINGS mutations_sync = 2`,
+  );
+  expect(await repaired(['clickhouse.log'])).toEqual([expect.stringMatching(/^put \d+ rows back into the log/)]);
+  expect(await footprint()).toEqual(before);
+});
+
 it('takes off what rollups count twice', async () => {
   const before = await footprint();
   const { content_id } = await event(5);
@@ -161,6 +174,36 @@ it('takes off what rollups count twice', async () => {
     await command(`INSERT INTO ${store} SELECT * FROM ${store} WHERE content_id = '${content_id}'`);
   }
   await repaired(['clickhouse.hourly', 'clickhouse.daily', 'clickhouse.weekly']);
+  expect(await footprint()).toEqual(before);
+});
+
+/** Runs a repair that is killed at a writing statement to ClickHouse; its exit code, null when it was killed. */
+async function killedAt(write: number): Promise<number | null> {
+  const folder = join(import.meta.dirname, '../..');
+  const args = ['--import', join(folder, 'tests/support/kill-at-write-child.ts'), join(folder, 'scripts/reconcile.ts')];
+  const child = spawn(process.execPath, [...args, '--repair', '--yes', '--json'], {
+    env: { ...pipeline.env, KILL_AT_WRITE: String(write) },
+    stdio: 'ignore',
+  });
+  const [code] = (await once(child, 'exit')) as [number | null];
+  return code;
+}
+
+it('goes on from wherever a repair was killed', async () => {
+  const before = await footprint();
+  const [lost, forgotten] = await Promise.all([event(1), event(2)]);
+  const sync = 'SETTINGS mutations_sync = 2';
+  await command(`ALTER TABLE engagement_events_store DELETE WHERE event_id = ${lost.id} ${sync}`);
+  await command(`ALTER TABLE engagement_changes DELETE WHERE event_id IN (${lost.id}, ${forgotten.id}) ${sync}`);
+  await command(
+    `INSERT INTO engagement_daily_store SELECT * FROM engagement_daily_store WHERE content_id = '${lost.content_id}'`,
+  );
+  // Each run finds what the one before has left, and comes two statements further before it dies.
+  let kills = 0;
+  while ((await killedAt(2 * kills + 2)) === null) kills++;
+  expect(kills).toBeGreaterThan(1);
+  const { report } = await pipeline.reconcile();
+  expect(report.result).toBe('equal');
   expect(await footprint()).toEqual(before);
 });
 
@@ -242,7 +285,7 @@ async function unseen(work: () => Promise<void>): Promise<void> {
   expect(code, output).toBe(0);
 }
 
-it('tells the pipeline what was updated, inserted, deleted and moved while the slot was gone', async () => {
+it('tells the pipeline what was updated, inserted, deleted and moved while the slot was gone, contents too', async () => {
   const [updated, deleted, moved] = await Promise.all([event(8), event(9), event(10)]);
   await unseen(async () => {
     await postgres.query('UPDATE engagement_events SET duration_ms = 77777 WHERE id = $1', [updated.id]);
@@ -256,13 +299,19 @@ it('tells the pipeline what was updated, inserted, deleted and moved while the s
        VALUES ($1, gen_random_uuid(), 'play', now(), 1234)`,
       [updated.content_id],
     );
+    await postgres.query("UPDATE content SET title = 'unseen', length_seconds = 4321 WHERE id = $1", [
+      updated.content_id,
+    ]);
+    await postgres.query(
+      "INSERT INTO content (id, slug, title, content_type, length_seconds, publish_ts) VALUES (gen_random_uuid(), 'unseen', 'Unseen', 'video', 60, now())",
+    );
   });
   const before = await footprint();
   const done = await repaired([
-    ...['clickhouse.rows', 'external', 'clickhouse.hourly', 'clickhouse.daily', 'clickhouse.weekly'],
+    ...['contents', 'clickhouse.rows', 'external', 'clickhouse.hourly', 'clickhouse.daily', 'clickhouse.weekly'],
     ...['redis.10m', 'redis.1h', 'redis.1d', 'redis.1w'],
   ]);
-  expect(done).toEqual(['told the pipeline 4 rows']);
+  expect(done).toEqual([expect.stringMatching(/^read \d+ contents again$/), 'told the pipeline 4 rows']);
   // Exactly these rows: an upsert or a deletion for each, and both for the one that moved.
   const records = (of: Awaited<ReturnType<typeof footprint>>) => of.captured.reduce((sum, [, end]) => sum + end, 0n);
   expect(records(await footprint()) - records(before)).toBe(5n);
@@ -275,6 +324,7 @@ function options(more: Partial<RepairOptions>): RepairOptions {
     redisUrl: config.SLUICE_REDIS_URL,
     log,
     schemas: registry,
+    connect: () => new KafkaClient(kafkaOptions(config, 'test-repair')),
     kafka: kafkaOptions(config, 'test-repair'),
     generation: config.SLUICE_GENERATION,
     runId: 'test',

@@ -20,6 +20,7 @@ import {
 import { askPostgres } from '../../operations/reconcile/snapshot.ts';
 import { CHANGES, CLICKHOUSE_SINK } from '../topics.ts';
 import { type BoardRules, type BoardWindow, compareWindow, type PlaceDifference } from './boards.ts';
+import { type ContentDifference, compareContents } from './contents.ts';
 import { type DeadLetters, NO_LETTERS, readDeadLetters } from './dead-letters.ts';
 import { type Asked, askDeployed, isStill } from './deployed.ts';
 import { ExternalTopic } from './external.ts';
@@ -27,11 +28,12 @@ import { ROLLUPS, type Rollup } from './period.ts';
 import { type CellDifference, compareRollup } from './rollups.ts';
 import { compareRows, type ExplainedRow, type RowDifference, type RowStore } from './rows.ts';
 import { ALL_ROWS, type RowScope } from './scope.ts';
+import { compareLog, type LogDifference } from './signed-log.ts';
 import { type RangeSum, type Source, withSource } from './source.ts';
 import { Settling, untilWarehousePassed, untilWarehouseWrote } from './wait.ts';
 import { type Progress, Warehouse } from './warehouse.ts';
 
-export type ReconcileStep = 'snapshot' | 'passed' | 'rows' | 'external' | 'rollups';
+export type ReconcileStep = 'snapshot' | 'passed' | 'contents' | 'rows' | 'external' | 'rollups';
 
 export interface ReconcileOptions extends Asked {
   /** A role that may create a replication slot and read `content` and `engagement_events`. */
@@ -42,6 +44,10 @@ export interface ReconcileOptions extends Asked {
   /** The log that holds the external topic, where it is on another cluster. */
   readonly externalLog?: LogClient;
   readonly schemas: SchemaSource;
+  /** Compares what the captured topic holds of contents too. */
+  readonly contents?: boolean;
+  /** The log of ClickHouse is known not to hold everything: it is not held against the rows. */
+  readonly skipLog?: boolean;
   /** Boards to compare; all of them when left out. */
   readonly windows?: readonly BoardWindow[];
   /** Leaves out rows with an earlier event_ts, and periods that begin earlier. Boards are compared whole. */
@@ -66,6 +72,8 @@ export interface ReconcileOptions extends Asked {
 
 /** What differs, by sink, as far as `limit` goes. */
 export interface Subjects {
+  readonly contents: readonly ContentDifference[];
+  readonly log: readonly LogDifference[];
   readonly clickHouseRows: readonly RowDifference[];
   readonly external: readonly RowDifference[];
   readonly cells: ReadonlyMap<Rollup, readonly CellDifference[]>;
@@ -178,6 +186,8 @@ class Run {
   #letters: DeadLetters = NO_LETTERS;
   #rangeSums: ReadonlyMap<bigint, RangeSum> = new Map();
   #explained: readonly ExplainedRow[] = [];
+  readonly #contents: Findings<ContentDifference>;
+  readonly #log: Findings<LogDifference>;
   readonly #clickHouseRows: Findings<RowDifference>;
   readonly #externalRows: Findings<RowDifference>;
   readonly #cells: ReadonlyMap<Rollup, Findings<CellDifference>>;
@@ -186,6 +196,8 @@ class Run {
   constructor(parts: RunParts) {
     this.#parts = parts;
     const limit = parts.options.limit ?? 20;
+    this.#contents = new Findings(limit);
+    this.#log = new Findings(limit);
     this.#clickHouseRows = new Findings(limit);
     this.#externalRows = new Findings(limit);
     this.#cells = new Map(ROLLUPS.map((rollup) => [rollup, new Findings(limit)]));
@@ -196,6 +208,8 @@ class Run {
   comparison(report: ReconcileReport): Comparison {
     const { source, warehouse } = this.#parts;
     const subjects = {
+      contents: this.#contents.subjects,
+      log: this.#log.subjects,
       clickHouseRows: this.#clickHouseRows.subjects,
       external: this.#externalRows.subjects,
       cells: new Map([...this.#cells].map(([rollup, { subjects }]) => [rollup, subjects])),
@@ -210,8 +224,20 @@ class Run {
     const ready = await this.#guard('clickhouse', async () => await this.#prepare());
     if (!ready) return this.#sinks;
     await options.probe?.('passed');
+    if (options.contents === true && options.scope === undefined) {
+      await this.#step('contents', this.#contents, async (findings) => {
+        const { source } = this.#parts;
+        const { log, schemas } = options;
+        return await compareContents({ source, log, schemas, deadline: this.#deadline(), findings });
+      });
+      await options.probe?.('contents');
+    }
     await this.#step('clickhouse.rows', this.#clickHouseRows, async (findings) => await this.#rows(findings));
     await options.probe?.('rows');
+    // Only by right rows: from wrong ones nobody can tell which of the two is at fault.
+    if (options.skipLog !== true && options.scope === undefined && this.#sinks['clickhouse.rows']?.result === 'equal') {
+      await this.#signedLog();
+    }
     await this.#step('external', this.#externalRows, async (findings) => await this.#external(findings));
     await options.probe?.('external');
     if (options.scope !== undefined) return this.#sinks;
@@ -253,6 +279,16 @@ class Run {
     const letters = [this.#letters.pipeline, this.#letters.warehouse];
     this.#explained = await compareRows({ ...this.#common(findings), letters, source, warehouse, store, found });
     return this.#offsets(before);
+  }
+
+  async #signedLog(): Promise<void> {
+    const { warehouse } = this.#parts;
+    await this.#step('clickhouse.log', this.#log, async (findings) => {
+      const before = await warehouse.progress();
+      const keeps = await warehouse.keepsLog();
+      if (keeps) await compareLog({ warehouse, settle: this.#settling(before), findings });
+      return this.#offsets(before);
+    });
   }
 
   async #external(findings: Findings<RowDifference>): Promise<Readonly<Record<string, string>>> {

@@ -40,6 +40,12 @@ export function rowText(row: Row): string {
   ].join('|');
 }
 
+/** What events take from their content, as the text that the SQL of Postgres builds too. */
+export function contentText(content: Pick<Row, 'slug' | 'title' | 'contentType' | 'lengthSeconds'>): string {
+  const { slug, title, contentType, lengthSeconds } = content;
+  return [sized(slug), sized(title), sized(contentType), lengthSeconds ?? NULL].join('|');
+}
+
 /** The first 64 bits of the text's MD5: what both databases can compute. Sums of it are taken modulo 2^64. */
 export function textHash(text: string): bigint {
   return hash('md5', text, 'buffer').readBigUInt64BE(0);

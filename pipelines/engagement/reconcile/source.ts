@@ -51,6 +51,9 @@ const ROW_TEXT = `concat_ws('|', id, content_id, user_id, ${sized('event_type')}
   coalesce(duration_ms::text, '~'), coalesce(${sized('device')}, '~'), ${sized('slug')}, ${sized('title')},
   ${sized('content_type')}, coalesce(length_seconds::text, '~'), coalesce(pct::text, '~'))`;
 
+/** `contentText` of row.ts. */
+const CONTENT_TEXT = `concat_ws('|', ${sized('slug')}, ${sized('title')}, ${sized('content_type')}, coalesce(length_seconds::text, '~'))`;
+
 const hashed = (text: string) => `('x' || left(md5(${text}), 16))::bit(64)::bigint`;
 
 export class Source {
@@ -143,6 +146,23 @@ export class Source {
       [contentIds],
     );
     return new Map(rows.map((row) => [row.id, nameText(row.slug, row.title, row.content_type)]));
+  }
+
+  /** Hash of each content (`contentText`), by id. */
+  async contentHashes(): Promise<Map<string, bigint>> {
+    const { rows } = await this.#sql.query<{ id: string; hash: bigint }>(
+      `SELECT id::text, ${hashed(CONTENT_TEXT)} AS hash FROM content`,
+    );
+    return new Map(rows.map(({ id, hash }) => [id, wrapped(hash)]));
+  }
+
+  /** The texts that are hashed. */
+  async contentTexts(ids: readonly string[]): Promise<Map<string, string>> {
+    const { rows } = await this.#sql.query<{ id: string; text: string }>(
+      `SELECT id::text, ${CONTENT_TEXT} AS text FROM content WHERE id = ANY($1::uuid[])`,
+      [ids],
+    );
+    return new Map(rows.map(({ id, text }) => [id, text]));
   }
 
   #events(where: string): string {

@@ -52,6 +52,9 @@ const LOW_32 = 0xffff_ffffn;
 /** Groups of millions of cells go to disk rather than over the server's memory limit. */
 const SETTINGS = 'SETTINGS max_bytes_before_external_group_by = 150000000';
 
+/** About 250,000 rows are grouped one by one at a time. */
+const RANGES_AT_ONCE = 16;
+
 const MEASURE_SUMS = MEASURES.map((name) => `sum(${name})`);
 
 export class Warehouse {
@@ -101,6 +104,40 @@ export class Warehouse {
       `SELECT 1 AS found FROM engagement_changes WHERE kind = 'correct' AND ${INVISIBLE} LIMIT 1`,
     );
     return rows.length > 0;
+  }
+
+  /** Whether the log is kept for ever: one with a TTL has forgotten what rows are made of. */
+  async keepsLog(): Promise<boolean> {
+    const rows = await this.#select(
+      'ask how long the log is kept',
+      `SELECT 1 AS found FROM system.tables
+       WHERE database = currentDatabase() AND name = 'engagement_changes' AND position(engine_full, ' TTL ') > 0`,
+    );
+    return rows.length === 0;
+  }
+
+  /** Ids of the rows whose signed sum of changes is not the row as it is now, in order. */
+  async unbalancedRows(): Promise<readonly bigint[]> {
+    const ranges = await this.#unbalanced(`intDiv(event_id, ${RANGE_ROWS})`, IN_SCOPE, {});
+    const ids: bigint[] = [];
+    for (let at = 0; at < ranges.length; at += RANGES_AT_ONCE) {
+      const inRanges = `${IN_SCOPE} AND intDiv(event_id, ${RANGE_ROWS}) IN ({ranges:Array(Int64)})`;
+      ids.push(...(await this.#unbalanced('event_id', inRanges, { ranges: ranges.slice(at, at + RANGES_AT_ONCE) })));
+    }
+    return ids;
+  }
+
+  async #unbalanced(by: string, where: string, params: Readonly<Record<string, unknown>>): Promise<readonly bigint[]> {
+    const hash = `toInt64(${hashed(ROW_TEXT)})`;
+    const rows = await this.#select<{ group: string }>(
+      'hold the log against the rows',
+      `SELECT toString(by) AS group FROM (
+         SELECT ${by} AS by, 1 AS n, ${hash} AS h FROM engagement_events WHERE ${where}
+         UNION ALL SELECT ${by}, -sign, -sign * ${hash} FROM engagement_changes WHERE ${where})
+       GROUP BY by HAVING sum(n) != 0 OR sum(h) != 0 ORDER BY by ${SETTINGS}`,
+      params,
+    );
+    return rows.map(({ group }) => BigInt(group));
   }
 
   /** Rows and sum of hashes for each range of ids, of the rows as they are now. */

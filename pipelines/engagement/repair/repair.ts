@@ -5,20 +5,24 @@
 import { clickHouseClient } from '../../../connectors/clickhouse/client.ts';
 import type { KafkaOptions } from '../../../connectors/kafka/cluster.ts';
 import { SluiceError } from '../../../engine/errors.ts';
+import type { LogClient } from '../../../engine/log.ts';
 import type { ReconcileReport, SinkReport } from '../../operations/reconcile/report.ts';
 import { type Round, type Rounds, repairRounds } from '../../operations/repair-rounds.ts';
 import type { NewestSchemas } from '../codec/operator-envelope.ts';
 import { type Comparison, type ReconcileOptions, reconcile, type Subjects } from '../reconcile/reconcile.ts';
 import { CHANGES } from '../topics.ts';
 import { rebuildBoards } from './boards.ts';
+import { type ContentsRepair, readContentsAgain } from './contents.ts';
 import { planRows, type RowPlan } from './plan.ts';
 import { correctCells } from './rollups.ts';
 import { tellRows } from './tell-rows.ts';
-import { repairWarehouseRows } from './warehouse-rows.ts';
+import { repairWarehouseRows, restoreLog } from './warehouse-rows.ts';
 
 export interface RepairOptions extends Omit<ReconcileOptions, 'different' | 'limit' | 'schemas'> {
   readonly kafka: KafkaOptions;
-  readonly schemas: ReconcileOptions['schemas'] & NewestSchemas;
+  readonly schemas: ReconcileOptions['schemas'] & NewestSchemas & ContentsRepair['schemas'];
+  /** A log client of its own for who watches capture. */
+  readonly connect: () => LogClient;
   readonly generation: number;
   readonly runId: string;
   /** Refuses when more rows, or cells of one rollup, differ. */
@@ -33,8 +37,8 @@ export interface RepairOptions extends Omit<ReconcileOptions, 'different' | 'lim
 
 type Mended = Omit<Round<unknown>, 'report'>;
 
-/** Rows, then sums and boards, and once more for what only shows then. */
-const MAX_ROUNDS = 4;
+/** Contents, then rows, then sums and boards, and once more for what only shows then. */
+const MAX_ROUNDS = 5;
 
 export async function repair(options: RepairOptions): Promise<Rounds<ReconcileReport>> {
   return await repairRounds(MAX_ROUNDS, async ({ compareOnly }): Promise<Round<ReconcileReport>> => {
@@ -59,6 +63,12 @@ export function describeRepair(
   subjects: Subjects,
   max: number,
 ): { readonly lines: readonly string[]; readonly plan: unknown } {
+  const contents = contentsPlan(report, subjects, max);
+  if (contents.length > 0) {
+    const line = `read ${counted(contents.length, 'content')} again from Postgres: their events follow`;
+    const lines = [line, 'then compare again, and mend what still differs'];
+    return { lines, plan: { contents, rows: [], clickHouseRows: [], steps: lines } };
+  }
   const rows = rowPlan(report, subjects, max);
   const lines: string[] = [];
   if (rows !== null) {
@@ -70,6 +80,8 @@ export function describeRepair(
     if (rows.left.length > 0) lines.push(`leave ${counted(rows.left.length, 'row')}: run again`);
     lines.push('then compare again, and correct the sums and boards that still differ');
   } else {
+    if (subjects.log.length > 0)
+      lines.push(`put back what the log of ClickHouse has lost of ${counted(subjects.log.length, 'event')}`);
     refuseMany(report, /^clickhouse\.(hourly|daily|weekly)$/, max);
     for (const [rollup, cells] of subjects.cells) {
       const days = new Set(cells.map(({ cell }) => cell.period / 86_400n)).size;
@@ -86,17 +98,34 @@ export function describeRepair(
 
 async function repairOnce(options: RepairOptions, comparison: Comparison): Promise<Mended> {
   const { report, subjects } = comparison;
+  const contents = contentsPlan(report, subjects, options.max);
+  if (contents.length > 0) return await repairContents(options, contents);
   const rows = rowPlan(report, subjects, options.max);
   const client = clickHouseClient({ ...options.clickHouse, requestTimeoutMs: 600_000 });
   try {
     if (rows !== null) return await repairRows({ ...options, client }, comparison, rows);
+    const log = await repairLog({ ...options, client }, comparison);
+    if (log.again) return log;
     refuseMany(report, /^clickhouse\.(hourly|daily|weekly)$/, options.max);
     const sums = await repairSums({ ...options, client }, comparison);
     const boards = await repairBoards(options, comparison);
-    return { done: [...sums.done, ...boards.done], again: sums.again || boards.again };
+    return { done: [...log.done, ...sums.done, ...boards.done], again: sums.again || boards.again };
   } finally {
     await client.close();
   }
+}
+
+/** First, since rows follow from them. */
+async function repairContents(options: RepairOptions, ids: readonly string[]): Promise<Mended> {
+  const progress = (read: number) => options.progress(read, ids.length, 'reading contents');
+  const read = await readContentsAgain({ ...options, progress }, ids);
+  return { done: [`read ${counted(read, 'content')} again`], again: true };
+}
+
+/** Ids of the contents that are to be read again. */
+function contentsPlan(report: ReconcileReport, { contents }: Subjects, max: number): readonly string[] {
+  refuseMany(report, /^contents$/, max);
+  return contents.map(({ id }) => id);
 }
 
 type WithClient = RepairOptions & { readonly client: ReturnType<typeof clickHouseClient> };
@@ -127,6 +156,17 @@ async function repairRows(options: WithClient, comparison: Comparison, rows: Row
     }
   }
   return { done: [...done, ...problems], again: done.length > 0 };
+}
+
+async function repairLog(options: WithClient, { report, subjects }: Comparison): Promise<Mended> {
+  refuseMany(report, /^clickhouse\.log$/, options.max);
+  if (subjects.log.length === 0) return { done: [], again: false };
+  const ids = subjects.log.map(({ id }) => id);
+  const restored = await restoreLog(options, ids);
+  if (restored > 0) return { done: [`put ${counted(restored, 'row')} back into the log of ClickHouse`], again: true };
+  const which = ids.slice(0, 10).join(', ');
+  const problem = `${CHANGES} does not have what the log of ClickHouse lacks of ${counted(ids.length, 'event')} (${which}): docs/reconcile.md, "The log of ClickHouse"`;
+  return { done: [problem], again: false };
 }
 
 async function repairSums({ client, runId, signal }: WithClient, comparison: Comparison): Promise<Mended> {

@@ -62,6 +62,15 @@ export async function repairWarehouseRows(
   return await wrong();
 }
 
+/**
+ * Puts changes back that only the log has lost; what it feeds has counted them. Returns how many. Harmless when repeated, as long as it is alone.
+ */
+export async function restoreLog(parts: WarehouseRepair, ids: readonly bigint[]): Promise<number> {
+  const rows = await missingRows(parts, ids);
+  if (rows.length > 0) await restoreLogRows(parts.client, { log: CHANGES_TABLE, columns: COLUMNS, rows });
+  return rows.length;
+}
+
 interface Place {
   readonly partition: number;
   readonly offset: bigint;

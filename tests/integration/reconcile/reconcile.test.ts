@@ -8,6 +8,7 @@ import {
   type ReconcileStep,
   reconcile,
 } from '../../../pipelines/engagement/reconcile/reconcile.ts';
+import type { RowScope } from '../../../pipelines/engagement/reconcile/scope.ts';
 import type { ReconcileReport, SinkReport } from '../../../pipelines/operations/reconcile/report.ts';
 import { History } from './history.ts';
 import { PARTITIONS, type Servers, schemas, startServers } from './servers.ts';
@@ -163,6 +164,7 @@ it('is not disturbed by what is committed after the snapshot, at any moment', as
   expect(unequal(report), JSON.stringify(report, null, 1)).toEqual([]);
   // No second snapshot was needed.
   expect(steps).toEqual(['snapshot', 'passed', 'rows', 'external', 'rollups']);
+  expect(sinkOf(report, 'clickhouse.log').bucketsCompared).toBe(1);
 });
 
 it('compares what --since leaves', async () => {
@@ -189,6 +191,34 @@ it('names a row that ClickHouse has lost', async () => {
   expect(unequal(report)).toEqual(['clickhouse.rows']);
   expect(sinkOf(report, 'clickhouse.rows').differences).toMatchObject([{ row: `event ${id}`, sink: null }]);
   expect(sinkOf(report, 'clickhouse.rows').differences[0]!.postgres).toContain(`"id":"${id}"`);
+});
+
+it('compares the rows of some contents, or with some ids, and no others', async () => {
+  const { rows } = await servers.pool.query<{ id: bigint; content_id: string }>(
+    'SELECT id, content_id::text FROM engagement_events ORDER BY content_id, id',
+  );
+  const [lost] = rows;
+  const other = rows.find(({ content_id }) => content_id !== lost!.content_id)!;
+  const among = async (scope: Partial<RowScope>) => {
+    const { sinks, result } = await run({ scope: { until: null, contents: [], ids: [], ...scope } });
+    return { result, wrong: sinks['clickhouse.rows']!.differences.map(({ row }) => row), sinks };
+  };
+  const newest = (deleted: number) =>
+    `INSERT INTO engagement_events_store SELECT * REPLACE (version + 1 AS version, ${deleted} AS is_deleted)
+     FROM engagement_events_store WHERE event_id = ${lost!.id} ORDER BY version DESC LIMIT 1`;
+  await command(newest(1));
+  const found = { result: 'different', wrong: [`event ${lost!.id}`] };
+  expect(await among({ ids: [lost!.id, other.id] })).toMatchObject(found);
+  expect(await among({ contents: [lost!.content_id] })).toMatchObject(found);
+  const elsewhere = await among({ contents: [other.content_id] });
+  await command(newest(0));
+  expect(elsewhere.result).toBe('equal');
+  const count = rows.filter(({ content_id }) => content_id === other.content_id).length;
+  expect(elsewhere.sinks['clickhouse.rows']!.rowsCompared).toBe(count);
+  expect(elsewhere.sinks.external!.rowsCompared).toBe(count);
+  expect((await among({ ids: [other.id] })).sinks.external!.rowsCompared).toBe(1);
+  // Sums and boards hold rows of other ranges too.
+  expect(Object.keys(elsewhere.sinks)).toEqual(['clickhouse.rows', 'external']);
 });
 
 it.each(['hourly', 'daily', 'weekly'])('names a cell of the %s rollup that counts twice', async (name) => {
