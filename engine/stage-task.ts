@@ -239,7 +239,8 @@ export class StageTask {
 
   #tick(position: bigint): void {
     while (this.#pending.length > 0 && position >= this.#pending[0]!.end) {
-      this.#state!.processor.clock?.(this.#pending.shift()!.reading);
+      const { reading } = this.#pending.shift()!;
+      this.#state!.processor.clock?.(reading);
     }
   }
 

@@ -1,7 +1,7 @@
 /**
  * Runs a stage over one partition of a log in memory while the source goes on, crashing as told. What the worker would do around the
- * task is done here: the table follows its topic, behind the read barrier, and a reading of the source's clock is handed over after
- * the table and the input's end have been asked.
+ * task is done here: the table, where the stage has one, follows its topic behind the read barrier, and a reading of the source's clock is handed
+ * over after the table and the input's end have been asked.
  */
 import { join } from 'node:path';
 import { SluiceError } from '../../engine/errors.ts';
@@ -33,7 +33,7 @@ export interface DriveOptions<Step> {
   readonly log: MemoryLog;
   readonly source: {
     apply(step: Step): void;
-    /** Its heartbeats. */
+    /** Its heartbeats, or what a stage before has made of them. */
     readonly beats: readonly { readonly lsn: bigint; readonly timeMs: number }[];
   };
   /** Taken from the front as the source goes on. The last one must be a heartbeat. */
@@ -50,7 +50,8 @@ export interface DriveOptions<Step> {
 /** The stage and what the worker would give it. */
 export interface Driven<V> {
   stage(rows: VersionedRows<V>): ViewStage;
-  readonly table: {
+  /** None for a stage that reads its input alone. */
+  readonly table?: {
     readonly topic: string;
     decode(record: LogRecord): TableRow<V>;
     same(a: V, b: V): boolean;
@@ -151,6 +152,7 @@ class Drive<V, Step> {
   }
 
   #follow(count = Number.POSITIVE_INFINITY): void {
+    if (this.#driven.table === undefined) return;
     const { topic, decode } = this.#driven.table;
     const records = this.#options.log.records(topic, 0);
     for (const record of records.slice(this.#rowsAt, this.#rowsAt + count)) {
@@ -178,7 +180,7 @@ class Drive<V, Step> {
   }
 
   #newRows(): VersionedRows<V> {
-    return new VersionedRows<V>((a, b) => this.#driven.table.same(a, b));
+    return new VersionedRows<V>((a, b) => this.#driven.table?.same(a, b) ?? false);
   }
 }
 

@@ -1,3 +1,4 @@
+/** prices.indicators, crashed at any step of any history, against one pass over each series. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,14 +16,15 @@ import { decodeIndicatorsKey } from '../../../pipelines/prices/indicators/key.ts
 import { Series, type SeriesCandle } from '../../../pipelines/prices/indicators/series.ts';
 import { indicatorsStage } from '../../../pipelines/prices/indicators-stage.ts';
 import type { Interval } from '../../../pipelines/prices/intervals.ts';
-import { CANDLES, INDICATORS, SIGNALS_V1 } from '../../../pipelines/prices/topics.ts';
+import { CANDLES, DLQ, INDICATORS, SIGNALS_V1 } from '../../../pipelines/prices/topics.ts';
 import { candleRecordSchema } from '../../../schemas/prices/candle.ts';
 import { candleKeySchema } from '../../../schemas/prices/candle-key.ts';
 import { type Indicators, indicatorsRecordSchema } from '../../../schemas/prices/indicators.ts';
 import { signalsV1Schema } from '../../../schemas/prices/signals-v1.ts';
+import { type DriveOptions, driveStage } from '../../support/drive.ts';
 import { MemoryLog } from '../../support/memory-log.ts';
-import { runStage, type StageCrash } from '../../support/run-stage.ts';
 import { schemasById } from '../codec/debezium.ts';
+import { crashes, ticks } from '../engagement/histories.ts';
 
 const IDS = { candleKey: 1, candle: 2, indicators: 3, signalsKey: 1, signals: 4 };
 const registry = schemasById({
@@ -47,12 +49,20 @@ interface Edit {
   readonly close: number | null;
 }
 
+type Step = Edit | 'stamp';
+
 /** The source of the test: what `prices.candles` says, and the same as a plain map. */
 class Candles {
   readonly log = new MemoryLog();
   readonly present = new Map<string, Map<number, SeriesCandle>>();
+  readonly beats: { readonly lsn: bigint; readonly timeMs: number }[] = [];
   readonly #writer = new ByteWriter();
   #lsn = 0n;
+
+  apply(step: Step): void {
+    if (step === 'stamp') this.stamp();
+    else this.edit(step);
+  }
 
   edit({ stock, interval, day, close }: Edit): void {
     const name = `${stock}|${interval}`;
@@ -99,6 +109,7 @@ class Candles {
     const stamp = { partition: 0, stream_time: 1_000 + Number(++this.#lsn), source_lsn: this.#lsn, final_to: 0 };
     const value = encodeCandle(this.#writer, IDS.candle, { body: { kind: 'CandlesAsOf', ...stamp } });
     this.log.append(CANDLES, 0, { key, value });
+    this.beats.push({ lsn: this.#lsn, timeMs: stamp.stream_time });
     return this.#lsn;
   }
 
@@ -138,32 +149,46 @@ function seen(log: MemoryLog) {
   return { rows, behind, lsn };
 }
 
-interface RunOptions {
-  readonly crashes?: readonly StageCrash[];
-  readonly maxRecords?: number;
+interface RunOptions extends Partial<DriveOptions<Step>> {
   readonly limits?: { readonly repairRows: number; readonly series: number };
+  /** After each transaction. */
   readonly meanwhile?: () => void;
 }
 
-/** Runs the stage until the stamp with this position is out. */
-async function run(source: Candles, until: () => bigint, options: RunOptions = {}): Promise<number> {
-  const { limits = { repairRows: 3_000, series: 100 }, crashes = [], maxRecords = 10_000, meanwhile } = options;
+const QUIET = { crashes: [], ticks: [{ steps: 0, rows: 1, clock: false }], maxRecords: 10_000, steps: [] };
+
+/** The stamp that came out last. */
+function passed(log: MemoryLog): bigint | null {
+  const stamp = log.records(INDICATORS, 0).findLast(({ key }) => decodeIndicatorsKey(key!).kind === 'asof');
+  const body = stamp === undefined ? undefined : decoder.decode(stamp.value!).body;
+  return body?.kind === 'IndicatorsAsOf' ? body.source_lsn : null;
+}
+
+/** Runs the stage until the source's last stamp is out. Returns how many transactions were made. */
+async function run(source: Candles, options: RunOptions = {}): Promise<number> {
+  const { limits = { repairRows: 3_000, series: 100 }, meanwhile, ...rest } = options;
+  let transactions = 0;
+  const probe = (step: string) => {
+    if (step !== 'applied') return;
+    transactions++;
+    meanwhile?.();
+  };
   await decoder.load([IDS.indicators]);
-  return await runStage({
-    log: source.log,
-    stage: indicatorsStage({ keys, candles, stored: decoder, ids: IDS, limits }),
-    dir,
-    crashes,
-    maxRecords,
-    prepare: async (records) => {
-      await Promise.all([
-        keys.prepare(records.map(({ key }) => key)),
-        candles.prepare(records.map(({ value }) => value)),
-      ]);
+  await driveStage<never, Step>(
+    { log: source.log, source, partition: 0, dir, ...QUIET, probe, ...rest },
+    {
+      stage: () => indicatorsStage({ keys, candles, stored: decoder, ids: IDS, limits }),
+      prepare: async (records) => {
+        await Promise.all([
+          keys.prepare(records.map(({ key }) => key)),
+          candles.prepare(records.map(({ value }) => value)),
+        ]);
+      },
+      passed: () => passed(source.log),
     },
-    finished: () => seen(source.log).lsn === until(),
-    ...(meanwhile === undefined ? {} : { meanwhile }),
-  });
+  );
+  expect(source.log.records(DLQ, 0)).toEqual([]);
+  return transactions;
 }
 
 /** The public topic says the same, without what is private. */
@@ -190,31 +215,18 @@ describe('prices.indicators', () => {
       ),
       close: fc.option(fc.integer({ min: 2, max: 90 }), { nil: null, freq: 5 }),
     });
-    const crash = fc.record({
-      after: fc.nat(3),
-      at: fc.constantFrom<StageCrash['at']>(
-        ...(['fenced', 'positioned', 'restored', 'gathered', 'processed', 'committed', 'applied'] as const),
-        ...(['before-produce', 'after-produce', 'unknown'] as const),
-      ),
-      leaves: fc.constantFrom<StageCrash['leaves']>('folder', 'log'),
-    });
     let run_ = 0;
     const root = dir;
     await fc.assert(
       fc.asyncProperty(
         fc.array(edit, { minLength: 1, maxLength: 150, size: 'max' }),
-        fc.array(crash, { maxLength: 6 }),
-        fc.integer({ min: 1, max: 40 }),
+        fc.record({ crashes, ticks, maxRecords: fc.integer({ min: 1, max: 40 }) }),
         fc.record({ repairRows: fc.integer({ min: 1, max: 60 }), series: fc.integer({ min: 1, max: 6 }) }),
-        async (edits, crashes, maxRecords, limits) => {
+        async (edits, life, limits) => {
           dir = join(root, String(run_++));
           const source = new Candles();
-          for (const [index, one] of edits.entries()) {
-            source.edit(one);
-            if (index % 20 === 19) source.stamp();
-          }
-          const last = source.stamp();
-          await run(source, () => last, { crashes, maxRecords, limits });
+          const steps = edits.flatMap((one, index): Step[] => (index % 20 === 19 ? [one, 'stamp'] : [one]));
+          await run(source, { ...life, limits, steps: [...steps, 'stamp'] });
           const { rows, behind } = seen(source.log);
           expect(rows).toEqual(source.wanted());
           expect(behind).toEqual([]);
@@ -231,14 +243,14 @@ describe('prices.indicators', () => {
     const history = 1_200;
     for (let day = 0; day < history; day++) source.edit({ stock: 1, interval: '1d', day, close: 50 + (day % 17) });
     for (let day = 0; day < 30; day++) source.edit({ stock: 2, interval: '1d', day, close: 20 + (day % 5) });
-    const loaded = source.stamp();
-    await run(source, () => loaded);
+    source.stamp();
+    await run(source);
     source.edit({ stock: 1, interval: '1d', day: 3, close: 99 });
     source.edit({ stock: 1, interval: '1d', day: 700, close: null });
-    let last = source.stamp();
+    source.stamp();
     const stages: { readonly behind: readonly string[]; readonly live: boolean }[] = [];
     let day = 30;
-    await run(source, () => last, {
+    await run(source, {
       limits: { repairRows: 100, series: 10 },
       crashes: [
         { after: 5, at: 'committed', leaves: 'log' },
@@ -250,7 +262,7 @@ describe('prices.indicators', () => {
         stages.push({ behind, live: live !== undefined && live.sma_20 !== null });
         if (behind.length > 0 && day < 36) {
           source.edit({ stock: 2, interval: '1d', day: day++, close: 40 });
-          last = source.stamp();
+          source.stamp();
         }
       },
     });
@@ -265,11 +277,11 @@ describe('prices.indicators', () => {
     const source = new Candles();
     for (let day = 0; day < 600; day++) source.edit({ stock: 1, interval: '1d', day, close: 50 + (day % 7) });
     const loaded = source.stamp();
-    await run(source, () => loaded);
+    await run(source);
     source.edit({ stock: 1, interval: '1d', day: 0, close: 77 });
-    const last = source.stamp();
+    source.stamp();
     const before: bigint[] = [];
-    const transactions = await run(source, () => last, {
+    const transactions = await run(source, {
       limits: { repairRows: 150, series: 10 },
       meanwhile: () => {
         const { behind, lsn } = seen(source.log);
@@ -286,12 +298,12 @@ describe('prices.indicators', () => {
     const source = new Candles();
     const edits: Edit[] = Array.from({ length: 40 }, (_, day) => ({ stock: 1, interval: '1h', day, close: 10 + day }));
     for (const one of edits) source.edit(one);
-    const first = source.stamp();
-    await run(source, () => first);
+    source.stamp();
+    await run(source);
     const written = source.log.records(INDICATORS, 0).length;
     for (const one of edits) source.edit(one);
-    const second = source.stamp();
-    await run(source, () => second);
+    source.stamp();
+    await run(source);
     expect(source.log.records(INDICATORS, 0).length).toBe(written + 1);
   });
 });

@@ -85,11 +85,13 @@ export function priceKey({ stock_id, ts }: Pick<PriceColumns, 'stock_id' | 'ts'>
 }
 
 export function stockEnvelope(
-  stock: { readonly id: bigint; readonly symbol: string; readonly exchange: string },
+  stock: { readonly id: bigint; readonly symbol: string; readonly exchange: string; readonly sector?: string | null },
   op: Op,
   block: Block,
 ): Buffer {
-  const row = { ...stock, name: `${stock.symbol} Inc.`, sector: null, industry: null, market_cap: null, active: true };
+  const { sector = null, ...listing } = stock;
+  const named = { ...listing, name: `${stock.symbol} Inc.`, sector: sector === null ? null : { string: sector } };
+  const row = { ...named, industry: null, market_cap: null, active: true };
   const after = { 'cdc.public.stocks.Value': row };
   return framed(STOCK_SCHEMA_ID, stockType.toBuffer({ before: null, after, ...rest(op, block, 'stocks') }));
 }
