@@ -1,6 +1,6 @@
 /**
- * Bars on real servers, from the partitioned table through its root to the public topic: candles equal the same said in SQL over
- * Postgres, with a worker killed while bars are written, changed, deleted and spoilt.
+ * The whole prices pipeline on real servers: whatever is killed or paused while bars are written, corrected, repeated, deleted and spoilt, every sink
+ * says what Postgres says.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { KafkaClient } from '../../connectors/kafka/client.ts';
@@ -9,19 +9,28 @@ import { RegistryClient } from '../../connectors/registry/client.ts';
 import type { LogRecord } from '../../engine/log.ts';
 import { readToEnd } from '../../engine/restore.ts';
 import { kafkaOptions, loadConfig } from '../../pipelines/config.ts';
+import type { ReconcileReport } from '../../pipelines/operations/reconcile/report.ts';
 import { candleV1Decoder } from '../../pipelines/prices/codec/candle.ts';
 import { CANDLES_V1, DLQ } from '../../pipelines/prices/topics.ts';
+import { MONITOR, processesOf } from '../../pipelines/processes.ts';
+import type { WorkerChild } from '../../scripts/start/children.ts';
 import { runScript } from '../../scripts/start/task.ts';
 import { type Pipeline, startPipeline } from '../support/pipeline.ts';
+
+const STAGES = ['prices.candles', 'prices.indicators', 'prices.scanner'];
+const SINKS = processesOf(['prices']).filter((name) => name !== MONITOR && !STAGES.includes(name));
+/** Refers to nothing yet when its first bar comes. */
+const STRANGER = 900_001;
 
 let pipeline: Pipeline;
 let postgres: PostgresPool;
 let kafka: KafkaClient;
 beforeAll(async () => {
-  pipeline = await startPipeline({ instances: 1, workers: ['prices.candles'] });
-  const config = loadConfig(
-    Object.fromEntries(Object.entries(pipeline.env).filter(([name]) => name.startsWith('SLUICE_'))),
-  );
+  pipeline = await startPipeline({
+    ...{ instances: 2, workers: STAGES, others: SINKS },
+    env: { SLUICE_PIPELINES: 'prices', SLUICE_PRICES_LATENESS_MS: '10000' },
+  });
+  const config = loadConfig(pipeline.env);
   postgres = new PostgresPool({ url: config.SLUICE_POSTGRES_URL, applicationName: 'prices-test' });
   kafka = new KafkaClient(kafkaOptions(config, 'prices-test'));
 });
@@ -30,6 +39,54 @@ afterAll(async () => {
   await kafka?.close();
   await pipeline?.stop();
 });
+
+/** Bars of the last ten hours and a year of days in front, written for as long as the work takes. */
+async function during(work: () => Promise<void>): Promise<void> {
+  const traffic = async () => {
+    const start = new Date(Date.now() - 10 * 3_600_000).toISOString();
+    await pipeline.generate(
+      ...['--pipeline', 'prices', '--symbols', '30', '--daily-years', '1', '--always-open', '--start', start],
+      ...['--rate', '150', '--seconds', '6', '--updates', '8', '--deletes', '3', '--late', '5'],
+      ...['--bad', '1', '--splits', '5'],
+    );
+  };
+  let done = false;
+  const flowing = (async () => {
+    do await traffic();
+    while (!done);
+  })();
+  try {
+    await Promise.race([work(), flowing]);
+  } finally {
+    done = true;
+    await flowing;
+  }
+}
+
+const one = (name: string, instance: number): WorkerChild =>
+  pipeline.workers.filter((worker) => worker.name === name)[instance]!;
+
+const UNTIL = { timeout: 60_000, interval: 100 };
+
+async function ready(name: string, instance: number): Promise<string> {
+  const { ok, reason } = await one(name, instance).scraper.ready();
+  return ok ? reason : `not ready: ${reason}`;
+}
+
+/** Waits until both instances of every stage make progress and share its partitions. */
+async function untilWhole(): Promise<void> {
+  for (const name of STAGES) {
+    const both = async () => [await ready(name, 0), await ready(name, 1)];
+    await expect.poll(both, UNTIL).toEqual(['2 partitions', '2 partitions']);
+  }
+}
+
+async function expectEqual(): Promise<ReconcileReport> {
+  const { code, report, output } = await pipeline.reconcile();
+  expect(report.result, output).toBe('equal');
+  expect(code).toBe(0);
+  return report as ReconcileReport;
+}
 
 /** Everything that is committed in a topic. */
 async function recordsOf(topic: string): Promise<LogRecord[]> {
@@ -48,82 +105,18 @@ async function recordsOf(topic: string): Promise<LogRecord[]> {
   return records;
 }
 
-/** Every candle of one interval as the public topic has it, by stock and start. */
-async function candles(interval: string): Promise<string[]> {
+/** The symbol of every daily candle that the public topic shows. */
+async function shownDays(): Promise<string[]> {
   const decoder = candleV1Decoder(new RegistryClient({ url: pipeline.env.SLUICE_REGISTRY_URL! }));
   const newest = new Map<string, Buffer | null>();
   for (const { key, value } of await recordsOf(CANDLES_V1)) newest.set(key!.toString('latin1'), value);
   const values = [...newest.values()].filter((value) => value !== null);
   await decoder.prepare(values);
-  return values
-    .map((value) => decoder.decode(value))
-    .filter((candle) => candle.interval === interval)
-    .map((one) =>
-      [one.symbol, one.start, one.open_e6, one.high_e6, one.low_e6, one.close_e6, one.volume, one.bars].join(' '),
-    )
-    .sort();
+  return values.flatMap((value) => {
+    const { interval, symbol } = decoder.decode(value);
+    return interval === '1d' ? [symbol] : [];
+  });
 }
-
-const BUCKETS = {
-  '5m': "date_bin('5 minutes', p.ts, 'epoch')",
-  '1d': "date_trunc('day', p.ts, 'America/New_York')",
-};
-
-/** The same by SQL. */
-async function expected(interval: keyof typeof BUCKETS): Promise<string[]> {
-  const { rows } = await postgres.query<{ candle: string }>(`
-    SELECT concat_ws(' ', s.symbol, (extract(epoch FROM ${BUCKETS[interval]}) * 1000)::bigint,
-      ((array_agg(p.open ORDER BY p.ts))[1] * 1000000)::bigint, (max(p.high) * 1000000)::bigint,
-      (min(p.low) * 1000000)::bigint, ((array_agg(p.close ORDER BY p.ts DESC))[1] * 1000000)::bigint,
-      sum(p.volume), count(*)) AS candle
-    FROM stock_prices p JOIN stocks s ON s.id = p.stock_id
-    WHERE p.close <> 'NaN' AND p.volume >= 0
-    GROUP BY s.symbol, ${BUCKETS[interval]}`);
-  return rows.map(({ candle }) => candle).sort();
-}
-
-/** Bars of one minute each, of three stocks, over the border of two months, in an order of their own. */
-async function write(minutes: number, seed: number): Promise<void> {
-  await postgres.query(
-    `INSERT INTO stock_prices (stock_id, ts, open, high, low, close, volume)
-     SELECT stock, date_trunc('month', now()) - interval '2 hours' + minute * interval '1 minute',
-       10 + p, 12.000001 + p, 9 + p, 11 + p, minute * 7
-     FROM generate_series(1, 3) AS stock, generate_series(0, $1::int - 1) AS minute,
-       LATERAL (SELECT (minute * $2::int % 17) / 8.0 AS p) AS price
-     ORDER BY (minute * 31 + stock) % 97
-     ON CONFLICT (stock_id, ts) DO UPDATE
-       SET open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close`,
-    [minutes, seed],
-  );
-}
-
-const settle = { timeout: 60_000, interval: 1_000 };
-
-it('equals SQL over Postgres, whatever happens to bars and with the worker killed', async () => {
-  await postgres.query(
-    `INSERT INTO stocks (id, symbol, name, exchange) VALUES (1, 'ONE', 'One', 'NYSE'), (2, 'TWO', 'Two', 'NASDAQ'), (3, 'THREE', 'Three', 'NYSE')`,
-  );
-  await write(200, 3);
-  const { process } = pipeline.workers[0]!;
-  await process.kill('SIGKILL');
-  await write(240, 5);
-  await process.untilUp(60_000);
-  await postgres.query('DELETE FROM stock_prices WHERE stock_id = 2 AND volume % 3 = 0');
-  await process.kill('SIGKILL');
-  await postgres.query("UPDATE stock_prices SET close = 'NaN' WHERE stock_id = 3 AND volume = 70");
-  await postgres.query('UPDATE stock_prices SET volume = -1 WHERE stock_id = 3 AND volume = 77');
-  await postgres.query('INSERT INTO stock_prices VALUES (99, date_trunc($1, now()), 1, 1, 1, 1, 1)', ['hour']);
-  for (const interval of ['5m', '1d'] as const) {
-    const wanted = await expected(interval);
-    expect(wanted.length).toBeGreaterThan(2);
-    await expect.poll(async () => await candles(interval), settle).toEqual(wanted);
-  }
-  const letters = async () => {
-    const records = await recordsOf(DLQ);
-    return records.map(({ headers }) => String(headers.find(({ key }) => key === 'sluice.reason')?.value)).sort();
-  };
-  await expect.poll(letters, settle).toEqual(['BAD_NUMBER', 'NEGATIVE_VOLUME', 'UNKNOWN_STOCK']);
-});
 
 it('loads history while the pipeline keeps up, killed on the way', async () => {
   const args = ['load', '--generate', '--symbols', '4', '--years', '1', '--chunk', '100', '--max-lag', '60', '--yes'];
@@ -135,7 +128,7 @@ it('loads history while the pipeline keeps up, killed on the way', async () => {
     );
     return rows[0];
   };
-  await expect.poll(async () => (await run())?.chunks, settle).toBeGreaterThan(1);
+  await expect.poll(async () => (await run())?.chunks, UNTIL).toBeGreaterThan(1);
   killed.abort();
   await first;
   expect(await run()).toMatchObject({ status: 'running' });
@@ -146,8 +139,53 @@ it('loads history while the pipeline keeps up, killed on the way', async () => {
   const { rows } = await postgres.query<{ symbol: string; bars: bigint }>(
     `SELECT symbol, count(*) AS bars FROM stock_prices JOIN stocks ON stocks.id = stock_id WHERE source = 'daily' GROUP BY symbol`,
   );
-  const days = (await candles('1d')).map((candle) => candle.split(' ')[0]!);
+  const days = await shownDays();
   for (const { symbol, bars } of rows) expect(days.filter((one) => one === symbol).length).toBe(Number(bars));
   expect(rows.length).toBe(4);
   expect(rows.reduce((sum, { bars }) => sum + bars, 0n)).toBeGreaterThan(950n);
+});
+
+it('is equal after SIGKILL of every worker and of every server, while bars are written', async () => {
+  await postgres.query('INSERT INTO stock_prices VALUES ($1, date_trunc($2, now()), 1, 1, 1, 1, 1)', [
+    STRANGER,
+    'hour',
+  ]);
+  await during(async () => {
+    await untilWhole();
+    for (const name of STAGES) {
+      const { process } = one(name, 0);
+      await process.kill('SIGKILL');
+      await process.untilUp(60_000);
+      await one(name, 1).process.kill('SIGKILL');
+    }
+    for (const name of SINKS) await one(name, 0).process.kill('SIGKILL');
+    for (const service of ['connect', 'kafka', 'redis', 'clickhouse'] as const) {
+      await pipeline.stack.kill(service, 'SIGKILL');
+      await pipeline.stack.untilUp(service, 60_000);
+    }
+    await untilWhole();
+    const letters = async () => (await kafka.offsets(DLQ, [0], 'lastStable')).get(0)! > 0n;
+    await expect.poll(letters, UNTIL).toBe(true);
+  });
+  // What its stock's row comes too late for is known to the letter alone.
+  await postgres.query(`INSERT INTO stocks (id, symbol, name, exchange) VALUES ($1, 'LATE', 'Late', 'NYSE')`, [
+    STRANGER,
+  ]);
+  const { sinks } = await expectEqual();
+  expect(sinks['clickhouse.bar']!.deadLettered).toEqual([
+    { row: expect.stringContaining(`stock ${STRANGER}`), reason: 'UNKNOWN_STOCK' },
+  ]);
+  const compared = Object.entries(sinks).filter(([, { rowsCompared }]) => rowsCompared > 0);
+  expect(compared.map(([name]) => name)).toEqual(Object.keys(sinks));
+});
+
+it('is equal after paused stages wake up when others have taken over', async () => {
+  await during(async () => {
+    for (const name of STAGES) await one(name, 0).process.kill('SIGSTOP');
+    // The session timeout is 6 s: when the other instance owns all four partitions, the paused one is a zombie.
+    for (const name of STAGES) await expect.poll(async () => await ready(name, 1), UNTIL).toBe('4 partitions');
+    for (const name of STAGES) await one(name, 0).process.kill('SIGCONT');
+    await untilWhole();
+  });
+  await expectEqual();
 });

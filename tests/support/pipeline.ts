@@ -36,7 +36,7 @@ export interface PipelineOptions {
   readonly workers?: readonly string[];
   /** Processes of each worker. */
   readonly instances: number;
-  /** Processes to start beside the workers. */
+  /** Processes to start once, beside the workers. */
   readonly others?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /** What the workers see otherwise than the scripts do, for instance a server behind a proxy. */
@@ -68,7 +68,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
         // Each instance has its own folder of local stores, as on a machine of its own.
         env: { ...workerEnv, SLUICE_STATE_DIR: join(folder, 'state') },
         metricsPort: await freePortBase(),
-        workers: [...(options.workers ?? WORKERS), ...(options.others ?? [])],
+        workers: [...(options.workers ?? WORKERS), ...(instance === 0 ? (options.others ?? []) : [])],
         onChange: () => {},
       });
       sets.push(children);
