@@ -16,6 +16,7 @@ import { MONITOR, processesOf } from '../../pipelines/processes.ts';
 import type { WorkerChild } from '../../scripts/start/children.ts';
 import { runScript } from '../../scripts/start/task.ts';
 import { type Pipeline, startPipeline } from '../support/pipeline.ts';
+import { priceSinks } from '../support/price-sinks.ts';
 
 const STAGES = ['prices.candles', 'prices.indicators', 'prices.scanner'];
 const SINKS = processesOf(['prices']).filter((name) => name !== MONITOR && !STAGES.includes(name));
@@ -188,4 +189,35 @@ it('is equal after paused stages wake up when others have taken over', async () 
     await untilWhole();
   });
   await expectEqual();
+});
+
+it('shows indicators in ClickHouse as they are defined, and the newest in Redis as in ClickHouse', async () => {
+  const symbols = ['ONE', 'TWO', 'THREE'];
+  for (const [index, symbol] of symbols.entries()) {
+    const id = STRANGER + 1 + index;
+    await postgres.query('INSERT INTO stocks (id, symbol, name, exchange) VALUES ($1, $2, $2, $3)', [
+      id,
+      symbol,
+      'NYSE',
+    ]);
+    // Bars of now, since what Redis shows expires, behind four hours in which the second query corrects some.
+    await postgres.query(
+      `INSERT INTO stock_prices (stock_id, ts, open, high, low, close, volume)
+       SELECT $1, date_trunc('minute', now()) - minute * interval '1 minute', 10 + p, 12.000001 + p, 9 + p, 11 + p, minute * 7
+       FROM generate_series(1, 240) AS minute, LATERAL (SELECT (minute * 5 % 17 + $1 % 7) / 8.0 AS p) AS price`,
+      [id],
+    );
+    await postgres.query(
+      'UPDATE stock_prices SET close = low, volume = volume + 1 WHERE volume BETWEEN 700 AND 900 AND stock_id = $1',
+      [id],
+    );
+  }
+  await expectEqual();
+  const sinks = await priceSinks(pipeline.env);
+  try {
+    await expect.poll(() => sinks.indicatorsAstray(), UNTIL).toEqual([]);
+    await expect.poll(() => sinks.newestAstray(symbols), UNTIL).toEqual([]);
+  } finally {
+    await sinks.close();
+  }
 });
