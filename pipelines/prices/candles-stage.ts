@@ -150,7 +150,7 @@ class Candles implements StageProcessor {
     }
     const { high, low, close, volume } = bar;
     const figures: Figures = { ...bar, priceVolume: (high + low + close) * volume, bars: 1, final: true };
-    const before = this.#table.get(stock!, BAR, bar.start);
+    const before = this.#isNewDay(stock!, bar) ? null : this.#table.get(stock!, BAR, bar.start);
     if (!force && sameFigures(before, figures)) return;
     const origin = originOf(change);
     this.#table.put(stock!, BAR, bar.start, figures, origin);
@@ -158,6 +158,15 @@ class Candles implements StageProcessor {
     if (before !== null && before.end !== bar.end) this.#dirty.bar(stock!, before, origin, force);
     this.#dirty.bar(stock!, bar, origin, force);
     this.#touched = true;
+  }
+
+  /**
+   * Whether a bar is of a day of which there is nothing yet. As there is no candle without children and no bar without a candle, nobody needs to look
+   * for the bar itself: history is made of such days.
+   */
+  #isNewDay(stock: Stock, { start, end }: Bar): boolean {
+    if (end - start === MINUTE_MS || this.#dirty.touches(stock, start)) return false;
+    return this.#table.get(stock, '1d', start) === null;
   }
 
   /** The row counts no more. Nothing if it never did. */

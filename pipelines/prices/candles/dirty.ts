@@ -54,6 +54,14 @@ export class DirtyCandles {
     this.#mark(minute ? '5m' : '1d', { stock, at: bar.start, origin, byChild: minute, forced });
   }
 
+  /** Whether the batch may have changed the bar that begins there. */
+  touches(stock: Stock, start: number): boolean {
+    return (['5m', '1d'] as const).some((interval) => {
+      const bucket = bucketOf(interval, stock.zone, start);
+      return this.#dirty[interval].get(seriesOf(stock, interval), bucket.start / MINUTE_MS) !== undefined;
+    });
+  }
+
   /** Computes all of them and what follows from them. */
   compute(): void {
     for (const interval of INTERVALS) {

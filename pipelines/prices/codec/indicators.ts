@@ -6,13 +6,17 @@ import { compileWriter } from '../../../engine/avro/compile-writer.ts';
 import { FramedDecoder, type SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import { beginFrame, FRAME_BYTES } from '../../../engine/avro/framing.ts';
 import { branchOf, resolveSchema } from '../../../engine/avro/resolve.ts';
-import { type IndicatorsRecord, indicatorsRecordSchema } from '../../../schemas/prices/indicators.ts';
+import { type Indicators, type IndicatorsRecord, indicatorsRecordSchema } from '../../../schemas/prices/indicators.ts';
 import { type SignalsV1, signalsV1Schema } from '../../../schemas/prices/signals-v1.ts';
 
 const recordSchema = resolveSchema(indicatorsRecordSchema);
 const v1Schema = resolveSchema(signalsV1Schema);
 const writeRecord = compileWriter<IndicatorsRecord>(recordSchema);
-const copyV1 = compileCopier(branchOf(recordSchema, 'Indicators'), v1Schema);
+const rowSchema = branchOf(recordSchema, 'Indicators');
+const writeRow = compileWriter<Indicators>(rowSchema);
+const copyV1 = compileCopier(rowSchema, v1Schema);
+/** It is the first branch of the union. */
+const ROW_BRANCH = 0;
 /** The frame, and the byte that tells which branch of the union follows. */
 const BODY_AT = FRAME_BYTES + 1;
 
@@ -20,6 +24,14 @@ const BODY_AT = FRAME_BYTES + 1;
 export function encodeIndicators(writer: ByteWriter, schemaId: number, value: IndicatorsRecord): Buffer {
   beginFrame(writer, schemaId);
   writeRecord(writer, value);
+  return writer.take();
+}
+
+/** As `encodeIndicators` of a row, which needs not be copied for it. */
+export function encodeIndicatorsRow(writer: ByteWriter, schemaId: number, row: Indicators): Buffer {
+  beginFrame(writer, schemaId);
+  writer.byte(ROW_BRANCH);
+  writeRow(writer, row);
   return writer.take();
 }
 

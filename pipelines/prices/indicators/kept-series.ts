@@ -91,11 +91,11 @@ export class KeptSeries {
     const series = this.#seriesOf(id);
     const last = series.last?.start;
     if (last === undefined || start > last) {
-      this.#table.append(id, series.add(candle), this.#timeMs);
+      this.#table.write(id, series.add(candle), this.#timeMs);
       return;
     }
     if (start === last) {
-      this.#put(id, start, series.replace(candle));
+      if (!sameFigures(series.last!, candle)) this.#table.write(id, series.replace(candle), this.#timeMs);
       return;
     }
     const known = this.#table.get(id, start);
@@ -188,8 +188,6 @@ function inOrder(changes: readonly Change[]): readonly Change[] {
   return [...new Map(changes.map((change) => [change.start, change])).values()].sort((a, b) => a.start - b.start);
 }
 
-const FIGURES = ['symbol', 'start', 'end', 'open_e6', 'high_e6', 'low_e6', 'close_e6', 'volume', 'final'] as const;
-
 function figuresOf({
   symbol,
   start,
@@ -205,7 +203,17 @@ function figuresOf({
 }
 
 function sameFigures(a: SeriesCandle, b: SeriesCandle): boolean {
-  return FIGURES.every((name) => a[name] === b[name]);
+  return (
+    a.close_e6 === b.close_e6 &&
+    a.volume === b.volume &&
+    a.high_e6 === b.high_e6 &&
+    a.low_e6 === b.low_e6 &&
+    a.open_e6 === b.open_e6 &&
+    a.final === b.final &&
+    a.start === b.start &&
+    a.end === b.end &&
+    a.symbol === b.symbol
+  );
 }
 
 /** Of a candle that was inserted in the past, until the computation has come to it. */

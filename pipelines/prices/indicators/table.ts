@@ -11,7 +11,7 @@ import type { Emit } from '../../../engine/stage.ts';
 import type { ViewEntry, ViewStore } from '../../../engine/view-store.ts';
 import type { Indicators, IndicatorsRecord } from '../../../schemas/prices/indicators.ts';
 import { encodeCandleKey } from '../codec/candle.ts';
-import { encodeIndicators, signalsV1Of } from '../codec/indicators.ts';
+import { encodeIndicators, encodeIndicatorsRow, signalsV1Of } from '../codec/indicators.ts';
 import { INTERVALS, type Interval } from '../intervals.ts';
 import { SIGNALS_V1 } from '../topics.ts';
 import { asOfKey, BEHIND_PREFIX, behindKey, decodeIndicatorsKey, keyOf, seriesPrefix } from './key.ts';
@@ -99,17 +99,17 @@ export class IndicatorTable {
     const key = keyOf(id.prefix, start);
     const before = store.get(key);
     if (row !== null) {
-      const value = this.#encode({ body: { kind: 'Indicators', ...row } });
+      const value = this.#encodeRow(row);
       if (before?.equals(value) !== true) this.#write(id, key, { start, row, value }, timestampMs);
     } else if (before !== undefined) {
       this.#write(id, key, { start, row, value: null }, timestampMs);
     }
   }
 
-  /** Puts a row behind all others of its series: the store is not asked for it. */
-  append(id: NamedSeries, row: Indicators, timestampMs: number): void {
+  /** Puts a row of which it is known that the store has none like it: one behind all others of its series, or of a candle that has changed. */
+  write(id: NamedSeries, row: Indicators, timestampMs: number): void {
     const { start } = row;
-    const value = this.#encode({ body: { kind: 'Indicators', ...row } });
+    const value = this.#encodeRow(row);
     this.#write(id, keyOf(id.prefix, start), { start, row, value }, timestampMs);
   }
 
@@ -210,6 +210,11 @@ export class IndicatorTable {
     if (body.kind !== 'Indicators') throw corrupt(value);
     const { kind: _, ...row } = body;
     return row;
+  }
+
+  #encodeRow(row: Indicators): Buffer {
+    this.#writer.reset();
+    return encodeIndicatorsRow(this.#writer, this.#options.ids.indicators, row);
   }
 
   #encode(value: IndicatorsRecord): Buffer {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ByteWriter } from '../../../engine/avro/byte-writer.ts';
 import {
   encodeIndicators,
+  encodeIndicatorsRow,
   indicatorsDecoder,
   signalsV1Decoder,
   signalsV1Of,
@@ -44,7 +45,9 @@ describe('the codec of indicators', () => {
     await fc.assert(
       fc.asyncProperty(valuesOf<Indicators>(indicatorsSchema), async (row) => {
         writer.reset();
-        const bytes = signalsV1Of(writer, 2, encodeIndicators(writer, 1, { body: { kind: 'Indicators', ...row } }));
+        const whole = encodeIndicatorsRow(writer, 1, row);
+        expect(whole).toEqual(encodeIndicators(writer, 1, { body: { kind: 'Indicators', ...row } }));
+        const bytes = signalsV1Of(writer, 2, whole);
         const names = signalsV1Schema.fields.map(({ name }) => name);
         const shown = Object.fromEntries(names.map((name) => [name, row[name]]));
         expect(avscType(signalsV1Schema).fromBuffer(bytes.subarray(5))).toEqual(toAvsc(signalsV1Schema, shown));
