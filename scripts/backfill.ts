@@ -15,10 +15,16 @@ const program = operatorProgram(
 
 const start = operationFlags(program.command('start', { isDefault: true }), { changes: true })
   .description('read a range again; the same once more goes on with a run that was cut short')
-  .option('--table <name>', 'engagement_events (contents first) or content', tableOf)
-  .option('--from <time>', 'rows with an event_ts from this time on', timeOf('from'))
-  .option('--to <time>', 'rows with an event_ts before this time', timeOf('to'))
+  .option(
+    '--table <name>',
+    'engagement_events (contents first), content, stock_prices (stocks first) or stocks',
+    tableOf,
+  )
+  .option('--from <time>', 'rows with an event_ts (a ts) from this time on', timeOf('from'))
+  .option('--to <time>', 'rows with an event_ts (a ts) before this time', timeOf('to'))
   .option('--content <uuid>', 'rows of this content; may be repeated', list)
+  .option('--stock <id>', 'bars of this stock; may be repeated', list)
+  .option('--symbol <symbol>', 'bars of the stock with this symbol; may be repeated', list)
   .option('--ids <ids>', 'rows with these ids, separated by commas', idList)
   .option('--where <condition>', 'comparisons of columns with literals, e.g. "device = \'ios\'"');
 const resume = operationFlags(program.command('resume'), { changes: true }).description(
@@ -38,6 +44,7 @@ Examples:
   npm run backfill -- --table engagement_events --from 2026-01-01T00:00:00Z --to 2026-01-08T00:00:00Z --dry-run
   npm run backfill -- --table engagement_events --content 00000000-0000-4000-8000-000000000001 --rate 5000
   npm run backfill -- --table engagement_events --where "device = 'ios' AND duration_ms IS NULL"
+  npm run backfill -- --table stock_prices --symbol ACME --from 2026-01-01T00:00:00Z --dry-run
   npm run backfill -- status | pause | resume | cancel`,
   )
   .action(async (options: OperationFlags & RangeOptions) => {
@@ -46,7 +53,7 @@ Examples:
       arguments: { ...options },
       flags: options,
       unit: 'rows',
-      plan: async ({ config }) => await plan(config, requestOf(options), options),
+      plan: async ({ config }) => await plan(config, await requestOf(options, config.SLUICE_POSTGRES_URL), options),
       execute: async (work, context) => await execute(work, options, context),
     });
   });

@@ -11,8 +11,8 @@ export interface SnapshotRequest {
   readonly table: string;
   /** SQL that Debezium puts into its query as it is: built from typed values, or checked. Null for all rows. */
   readonly filter: string | null;
-  /** The column by which chunks are cut. Without: the columns of the record key, which may have no index. */
-  readonly chunkBy: string;
+  /** The column by which chunks are cut; it must be unique. Null: the columns of the record key, which may have no index. */
+  readonly chunkBy: string | null;
 }
 
 /** A row of `sluice_signal`. */
@@ -24,6 +24,7 @@ export interface SignalRow {
 
 export function snapshotSignal({ id, table, filter, chunkBy }: SnapshotRequest): SignalRow {
   const conditions = filter === null ? {} : { 'additional-conditions': [{ 'data-collection': table, filter }] };
-  const data = { type: 'incremental', 'data-collections': [table], 'surrogate-key': chunkBy, ...conditions };
+  const chunks = chunkBy === null ? {} : { 'surrogate-key': chunkBy };
+  const data = { type: 'incremental', 'data-collections': [table], ...chunks, ...conditions };
   return { id, type: 'execute-snapshot', data: JSON.stringify(data) };
 }

@@ -1,9 +1,10 @@
 /** What a backfill is asked for, on the command line and kept with the run. */
-import { ENGAGEMENT_BACKFILL } from '../../pipelines/engagement/backfill/tables.ts';
+import { PostgresPool } from '../../connectors/postgres/pool.ts';
 import type { RowRange } from '../../pipelines/operations/backfill/condition.ts';
 import { badArgument, countOf } from '../support/arguments.ts';
+import { BACKFILLED, type TableName } from './pipelines.ts';
 
-export type TableName = keyof typeof ENGAGEMENT_BACKFILL;
+const TABLE_NAMES = Object.keys(BACKFILLED).join(', ');
 
 export interface Pace {
   readonly rate: number;
@@ -16,6 +17,8 @@ export interface RangeOptions extends Pace {
   readonly from?: Date;
   readonly to?: Date;
   readonly content?: readonly string[];
+  readonly stock?: readonly string[];
+  readonly symbol?: readonly string[];
   readonly ids?: readonly bigint[];
   readonly where?: string;
 }
@@ -30,16 +33,43 @@ export interface Request {
   readonly where: string | null;
 }
 
-export function requestOf({ table, from, to, content, ids, where }: RangeOptions): Request {
-  if (table === undefined) throw badArgument('--table is missing: engagement_events or content');
+/** Symbols, which never change, are looked up. Throws ARGUMENT_INVALID for an option that the table does not have, and for an unknown symbol. */
+export async function requestOf(options: RangeOptions, postgresUrl: string): Promise<Request> {
+  const { table, from, to, ids, where } = options;
+  if (table === undefined) throw badArgument(`--table is missing: ${TABLE_NAMES}`);
+  const called = BACKFILLED[table].table.group?.called;
+  for (const [option, of] of [
+    ['content', 'content'],
+    ['stock', 'stock'],
+    ['symbol', 'stock'],
+  ] as const) {
+    if (options[option] !== undefined && of !== called) throw badArgument(`--${option} has no meaning for ${table}`);
+  }
+  const groups = called === 'content' ? (options.content ?? []) : await stocksOf(options, postgresUrl);
   return {
     table,
     from: from?.toISOString() ?? null,
     to: to?.toISOString() ?? null,
-    groups: [...(content ?? [])].sort(),
+    groups: [...new Set(groups)].sort(),
     ids: (ids ?? []).map(String).sort(),
     where: where ?? null,
   };
+}
+
+async function stocksOf({ stock = [], symbol = [] }: RangeOptions, url: string): Promise<readonly string[]> {
+  if (symbol.length === 0) return stock;
+  const pool = new PostgresPool({ url, applicationName: 'sluice-backfill' });
+  try {
+    const { rows } = await pool.query<{ id: string; symbol: string }>(
+      'SELECT id::text, symbol FROM stocks WHERE symbol = ANY($1)',
+      [symbol],
+    );
+    const unknown = symbol.find((one) => !rows.some((row) => row.symbol === one));
+    if (unknown !== undefined) throw badArgument(`--symbol ${unknown}: there is no such stock`);
+    return [...stock, ...rows.map(({ id }) => id)];
+  } finally {
+    await pool.close();
+  }
 }
 
 export function rangeOf({ from, to, groups, ids, where }: Request): RowRange {
@@ -59,8 +89,8 @@ export const idList = (text: string, before: readonly bigint[] = []): readonly b
   }),
 ];
 export const tableOf = (text: string): TableName => {
-  if (Object.hasOwn(ENGAGEMENT_BACKFILL, text)) return text as TableName;
-  throw badArgument(`--table ${text}: there are ${Object.keys(ENGAGEMENT_BACKFILL).join(', ')}`);
+  if (Object.hasOwn(BACKFILLED, text)) return text as TableName;
+  throw badArgument(`--table ${text}: there are ${TABLE_NAMES}`);
 };
 export const rateOf = (text: string): number => {
   const rate = countOf('rate')(text);

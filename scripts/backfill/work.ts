@@ -8,23 +8,20 @@ import { PostgresPool } from '../../connectors/postgres/pool.ts';
 import { RegistryClient } from '../../connectors/registry/client.ts';
 import { SluiceError } from '../../engine/errors.ts';
 import { sourceClock } from '../../pipelines/capture/source-clock.ts';
-import { type Config, clickHouseConfig, kafkaOptions } from '../../pipelines/config.ts';
-import { liveLag } from '../../pipelines/engagement/backfill/live-lag.ts';
-import { correctStrays, type StraysFound } from '../../pipelines/engagement/backfill/strays.ts';
-import { ENGAGEMENT_BACKFILL } from '../../pipelines/engagement/backfill/tables.ts';
-import { liveRules } from '../../pipelines/engagement/leaderboard-deployment.ts';
-import { reconcile } from '../../pipelines/engagement/reconcile/reconcile.ts';
-import { judgedEnrichment } from '../../pipelines/engagement/rollout.ts';
-import { conditionOf, type RowRange } from '../../pipelines/operations/backfill/condition.ts';
+import { type Config, kafkaOptions } from '../../pipelines/config.ts';
+import { conditionOf } from '../../pipelines/operations/backfill/condition.ts';
 import { Ledger, type Run } from '../../pipelines/operations/backfill/ledger.ts';
+import { liveLag } from '../../pipelines/operations/backfill/live-lag.ts';
 import { planSteps, type Step } from '../../pipelines/operations/backfill/pieces.ts';
 import { rowsPlanned } from '../../pipelines/operations/backfill/progress.ts';
 import { pieceRows } from '../../pipelines/operations/backfill/reading.ts';
 import { Renewed } from '../../pipelines/operations/backfill/renewed.ts';
 import { runBackfill } from '../../pipelines/operations/backfill/run.ts';
+import type { StraysFound } from '../../pipelines/operations/backfill/strays.ts';
 import { reportLines } from '../../pipelines/operations/reconcile/print.ts';
 import type { ReconcileReport } from '../../pipelines/operations/reconcile/report.ts';
 import type { OperationContext, Plan, Report } from '../support/operation.ts';
+import { BACKFILLED } from './pipelines.ts';
 import { type Pace, type Request, rangeOf } from './request.ts';
 
 /** The run that is to be done: a new one with its steps, or the one that was left. */
@@ -36,7 +33,7 @@ const PLAN_TIMEOUT_MS = 60_000;
 
 /** Plans a new run, or finds that the same one was begun. Reads only. */
 export async function plan(config: Config, request: Request, pace: Pace): Promise<Plan<Work>> {
-  const table = ENGAGEMENT_BACKFILL[request.table];
+  const { table } = BACKFILLED[request.table];
   const condition = conditionOf(table, rangeOf(request));
   await checkCapture(config);
   const url = config.SLUICE_POSTGRES_URL;
@@ -112,7 +109,9 @@ export async function execute(work: Work, pace: Pace, context: OperationContext)
   let strays: StraysFound | null = null;
   let compared: ReconcileReport | null = null;
   try {
-    const condition = conditionOf(ENGAGEMENT_BACKFILL[work.request.table], rangeOf(work.request));
+    const { table, live: liveWorkers, strays: correct, compare } = BACKFILLED[work.request.table];
+    const range = rangeOf(work.request);
+    const condition = conditionOf(table, range);
     const run = work.kind === 'left' ? work.run : { runId: context.runId, request: work.request, steps: work.steps };
     const end = await runBackfill({
       postgresUrl: config.SLUICE_POSTGRES_URL,
@@ -122,22 +121,19 @@ export async function execute(work: Work, pace: Pace, context: OperationContext)
       run,
       rowsPerSecond: pace.rate,
       maxLag: pace.maxLag,
-      liveLag: async () => await live.use(liveLag),
+      liveLag: async () => await live.use(async (log) => await liveLag(log, await liveWorkers(log))),
       signal,
       report: (at, note) => progress.update(at.rowsRead, Math.max(rowsPlanned(at), at.rowsRead), note),
       // With a client of its own: the run may have outlived the broker.
       finish: async (runId) => {
         const log = connect();
         try {
-          const range = rangeOf(work.request);
-          if (work.request.table === 'engagement_events') {
-            const { SLUICE_POSTGRES_URL: postgresUrl } = config;
-            const servers = { postgresUrl, kafka, log, schemas };
+          if (correct !== null) {
             const report = (looked: number) =>
               progress.update(looked, null, 'looking for rows that Postgres has no more');
-            strays = await correctStrays({ ...servers, runId, range, condition, signal, report });
+            strays = await correct(config, log, { runId, range, condition, signal, report });
           }
-          compared = await verify(context, log, { range, deadlineSeconds: pace.deadline });
+          compared = await compare(config, log, { range, deadlineSeconds: pace.deadline });
         } finally {
           await log.close();
         }
@@ -147,28 +143,6 @@ export async function execute(work: Work, pace: Pace, context: OperationContext)
   } finally {
     await live.close();
   }
-}
-
-/** Rows of the range in Postgres and in each sink. What is not limited to a range is compared whole, sums and boards included. */
-async function verify(
-  { config }: OperationContext,
-  log: KafkaClient,
-  { range, deadlineSeconds }: { readonly range: RowRange; readonly deadlineSeconds: number },
-): Promise<ReconcileReport> {
-  const { from, to, groups, ids } = range;
-  const limited = to !== null || groups.length > 0 || ids.length > 0;
-  return await reconcile({
-    postgresUrl: config.SLUICE_POSTGRES_URL,
-    clickHouse: clickHouseConfig(config),
-    redisUrl: config.SLUICE_REDIS_URL,
-    log,
-    schemas: new RegistryClient({ url: config.SLUICE_REGISTRY_URL }),
-    rules: async () => await liveRules(log),
-    enrichment: judgedEnrichment(log),
-    since: from,
-    scope: limited ? { until: to, contents: groups, ids } : undefined,
-    deadlineSeconds,
-  });
 }
 
 function reportOf(
@@ -186,7 +160,7 @@ function reportOf(
     strays === null
       ? []
       : [
-          `${strays.retracted} rows taken off and ${strays.restored} told anew, of ${strays.looked} that the public topic holds in the range`,
+          `${strays.retracted} rows taken off and ${strays.restored} told anew, of ${strays.looked} that the pipeline holds in the range`,
         ];
   return {
     lines: [`Backfill ${runId} is done.`, ...straysLine, ...(compared === null ? [] : reportLines(compared))],

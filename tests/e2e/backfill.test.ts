@@ -6,15 +6,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { CONNECTOR_NAME } from '../../connectors/debezium/config.ts';
-import { ConnectApi } from '../../connectors/debezium/connect-api.ts';
-import { registerConnector } from '../../connectors/debezium/register.ts';
 import { KafkaClient } from '../../connectors/kafka/client.ts';
 import { PostgresPool } from '../../connectors/postgres/pool.ts';
 import { readToEnd } from '../../engine/restore.ts';
 import { REPOSITORY } from '../../infra/native/layout.ts';
 import { kafkaOptions, loadConfig } from '../../pipelines/config.ts';
 import { CDC_EVENTS, CHANGES } from '../../pipelines/engagement/topics.ts';
+import { loseSlot } from '../support/lost-slot.ts';
 import { type Pipeline, startPipeline } from '../support/pipeline.ts';
 
 let pipeline: Pipeline;
@@ -117,7 +115,7 @@ it('reads 10,000 rows of two contents as 10,000 rows, and changes nothing where 
 });
 
 it('brings what was inserted, changed and deleted while the slot was gone', async () => {
-  await loseSlot(async () => {
+  await loseSlot(pipeline, async () => {
     await pool.query(`INSERT INTO content VALUES ($1, 'slug-c', 'new', 'video', 120, now())`, [C]);
     await pool.query(`UPDATE content SET title = 'edited unheard' WHERE id = $1`, [A]);
     await insert([A, C], 3_000);
@@ -144,7 +142,7 @@ it('brings what was inserted, changed and deleted while the slot was gone', asyn
 it('brings only the range that was asked for, with what has left it unheard', async () => {
   await pool.query(`UPDATE engagement_events SET event_ts = '2026-01-02T00:00:00Z' WHERE id IN (11, 12, 14)`);
   await expectEqual();
-  await loseSlot(async () => {
+  await loseSlot(pipeline, async () => {
     await pool.query(`UPDATE engagement_events SET event_ts = '2026-02-02T00:00:00Z' WHERE id = 11`);
     await pool.query(`UPDATE engagement_events SET duration_ms = 1 WHERE id = 12`);
     await pool.query('DELETE FROM engagement_events WHERE id = 14');
@@ -219,16 +217,6 @@ it('is paused, resumed and cancelled from another terminal', async () => {
   await expect.poll(signals, { timeout: 30_000 }).toBe(0);
   await expectEqual();
 });
-
-/** Calls `unheard` while nobody listens; afterwards capture begins at the position it finds, as after a lost slot. */
-async function loseSlot(unheard: () => Promise<void>): Promise<void> {
-  const api = new ConnectApi(loadConfig(pipeline.env).SLUICE_CONNECT_URL);
-  const config = (await api.config(CONNECTOR_NAME))!;
-  const removed = await pipeline.script('connector.ts', 'delete', '--forget');
-  expect(removed.code, removed.output).toBe(0);
-  await unheard();
-  await registerConnector(api, { name: CONNECTOR_NAME, config: { ...config, 'snapshot.mode': 'no_data' } });
-}
 
 function start(args: readonly string[]) {
   const child = spawn(process.execPath, [join(REPOSITORY, 'scripts', 'backfill.ts'), ...args, '--json'], {

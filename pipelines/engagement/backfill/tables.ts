@@ -4,20 +4,23 @@ import { CONTENT_TABLE, EVENTS_TABLE } from '../capture.ts';
 
 const CONTENT: BackfillTable = {
   name: CONTENT_TABLE.name,
-  id: null,
-  key: 'id',
+  order: [],
+  chunkBy: 'id',
   time: null,
   group: null,
+  id: null,
   columns: ['id', 'slug', 'title', 'content_type', 'length_seconds', 'publish_ts'],
   first: [],
 };
 
 const EVENTS: BackfillTable = {
   name: EVENTS_TABLE.name,
-  id: 'id',
-  key: 'id',
+  order: ['id'],
+  // The record key (content_id, id) has no index: each chunk would sort what is left.
+  chunkBy: 'id',
   time: 'event_ts',
-  group: 'content_id',
+  group: { column: 'content_id', type: 'uuid', called: 'content' },
+  id: 'id',
   columns: ['id', 'content_id', 'user_id', 'event_type', 'event_ts', 'duration_ms', 'device'],
   // An event is enriched with its content, and whoever missed the one may have missed the other.
   first: [CONTENT],

@@ -1,11 +1,11 @@
 /** Rows of engagement_events with all their columns, as Debezium represents them (connectors/debezium/config.ts). */
 import { PostgresPool, type Sql } from '../../../connectors/postgres/pool.ts';
 import { withExportedSnapshot } from '../../../connectors/postgres/snapshot.ts';
-import type { OperatorRow } from '../codec/operator-envelope.ts';
+import type { CapturedEvent } from '../captured-row.ts';
 
 export interface CapturedRows {
   /** The rows that there are. */
-  readonly rows: ReadonlyMap<bigint, OperatorRow>;
+  readonly rows: ReadonlyMap<bigint, CapturedEvent>;
   /** The position of Postgres at which they were so. */
   readonly lsn: bigint;
   readonly timeMs: number;
@@ -25,13 +25,13 @@ export async function readCapturedRows(url: string, ids: readonly bigint[]): Pro
   }
 }
 
-async function rowsOf(sql: Sql, ids: readonly bigint[]): Promise<ReadonlyMap<bigint, OperatorRow>> {
+async function rowsOf(sql: Sql, ids: readonly bigint[]): Promise<ReadonlyMap<bigint, CapturedEvent>> {
   const { rows: columns } = await sql.query<{ name: string; type: string }>(
     `SELECT quote_ident(attname) AS name, atttypid::regtype::text AS type FROM pg_attribute
      WHERE attrelid = 'engagement_events'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum`,
   );
   const list = columns.map(({ name, type }) => `${represented(name, type)} AS ${name}`);
-  const { rows } = await sql.query<OperatorRow>(
+  const { rows } = await sql.query<CapturedEvent>(
     `SELECT ${list.join(', ')} FROM engagement_events WHERE id = ANY($1::bigint[])`,
     [ids],
   );

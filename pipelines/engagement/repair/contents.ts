@@ -47,7 +47,7 @@ export async function readContentsAgain(options: ContentsRepair, ids: readonly s
   const request = requestOf(ids);
   const step: Step = {
     table: CONTENT_TABLE.name,
-    ...{ chunkBy: 'id', id: null, condition: request.where, bounds: null, rows: ids.length },
+    ...{ chunkBy: 'id', order: null, condition: request.where, bounds: null, rows: ids.length },
   };
   let read = 0;
   await runBackfill({

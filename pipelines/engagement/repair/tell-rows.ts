@@ -8,8 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { KafkaOptions } from '../../../connectors/kafka/cluster.ts';
 import { appendRecords, type PlainRecord } from '../../../connectors/kafka/plain.ts';
 import type { LogClient } from '../../../engine/log.ts';
+import { type NewestSchemas, OperatorEnvelopes } from '../../capture/operator-envelope.ts';
 import { operatorHeaders } from '../../operations/operator-record.ts';
-import { type NewestSchemas, OperatorEnvelopes, type OperatorRow } from '../codec/operator-envelope.ts';
+import type { CapturedEvent } from '../captured-row.ts';
 import { partitionOf } from '../partition.ts';
 import type { Row } from '../reconcile/row.ts';
 import { showMicros } from '../reconcile/row.ts';
@@ -33,7 +34,7 @@ const ROWS_AT_ONCE = 500;
 
 /** Returns how many rows were told. Telling one twice changes nothing. */
 export async function tellRows(options: TellOptions, rows: readonly RowToTell[]): Promise<number> {
-  const envelopes = await OperatorEnvelopes.open(options.registry);
+  const envelopes = await OperatorEnvelopes.open(options.registry, CDC_EVENTS);
   const size = Math.max(1, Math.min(ROWS_AT_ONCE, options.rate));
   let told = 0;
   while (told < rows.length) {
@@ -64,7 +65,7 @@ async function recordsOf(
     rows.map(({ id }) => id),
   );
   return rows.flatMap(({ id, how, held }) => {
-    const record = (op: 'upsert' | 'delete', row: OperatorRow): PlainRecord => {
+    const record = (op: 'upsert' | 'delete', row: CapturedEvent): PlainRecord => {
       const partition = partitionOf(row.content_id, partitions);
       const scannedTo = ends.get(partition) ?? 0n;
       const headers = operatorHeaders({ origin: 'repair', runId, scannedTo, force: how === 'publish' });
@@ -80,7 +81,7 @@ async function recordsOf(
 }
 
 /** What a deletion says of the row that is gone. */
-function heldRow({ id, contentId, userId, eventType, eventMicros, durationMs, device }: Row): OperatorRow {
+function heldRow({ id, contentId, userId, eventType, eventMicros, durationMs, device }: Row): CapturedEvent {
   return {
     id,
     content_id: contentId,

@@ -22,13 +22,15 @@ export interface RowRange {
 export interface BackfillTable {
   /** `schema.table` */
   readonly name: string;
-  /** A unique, ascending bigint with an index: pieces and chunks are cut by it. Null for a small table that is read as a whole, by `key`. */
-  readonly id: string | null;
-  /** The column that orders the chunks where there is no `id`. */
-  readonly key: string;
+  /** Unique together, and with an index in this order: pieces are cut by them. Empty for a small table that is read as a whole. */
+  readonly order: readonly string[];
+  /** A unique column with an index, by which chunks are cut. Null: by the record key, which then has an index. */
+  readonly chunkBy: string | null;
   readonly time: string | null;
-  /** A uuid column. */
-  readonly group: string | null;
+  /** The column by which rows are kept together, and what options call it. */
+  readonly group: { readonly column: string; readonly type: 'uuid' | 'bigint'; readonly called: string } | null;
+  /** A bigint. */
+  readonly id: string | null;
   readonly columns: readonly string[];
   /** Read first, as a whole: what the rows refer to. */
   readonly first: readonly BackfillTable[];
@@ -37,27 +39,36 @@ export interface BackfillTable {
 /** SQL for the range, with no surprises in it; null for all rows. Throws ARGUMENT_INVALID for what the table has no column for. */
 export function conditionOf(table: BackfillTable, range: RowRange): string | null {
   const { from, to, groups, ids, where } = range;
+  const { name, time, group, id, columns } = table;
   const parts: string[] = [];
-  if (from !== null) parts.push(`${column(table, 'time')} >= ${timestamp(from)}`);
-  if (to !== null) parts.push(`${column(table, 'time')} < ${timestamp(to)}`);
-  if (groups.length > 0) parts.push(`${column(table, 'group')} IN (${groups.map(uuid).join(', ')})`);
-  if (ids.length > 0) parts.push(`${column(table, 'id')} IN (${ids.join(', ')})`);
-  if (where !== null) parts.push(`(${checkedCondition(where, table.columns)})`);
+  if (from !== null) parts.push(`${known(name, time, 'time')} >= ${timestamp(from)}`);
+  if (to !== null) parts.push(`${known(name, time, 'time')} < ${timestamp(to)}`);
+  if (groups.length > 0) {
+    const { column, type } = known(name, group, 'content or stock');
+    parts.push(`${column} IN (${groups.map(LITERAL[type]).join(', ')})`);
+  }
+  if (ids.length > 0) parts.push(`${known(name, id, 'id')} IN (${ids.join(', ')})`);
+  if (where !== null) parts.push(`(${checkedCondition(where, columns)})`);
   return parts.length === 0 ? null : parts.join(' AND ');
 }
 
-function column(table: BackfillTable, role: 'time' | 'group' | 'id'): string {
-  const name = table[role];
-  if (name !== null) return name;
-  throw invalid(`${table.name} is read as a whole: it cannot be limited by ${role === 'group' ? 'content' : role}`);
+function known<T>(table: string, column: T | null, what: string): T {
+  if (column !== null) return column;
+  throw invalid(`${table} cannot be limited by ${what}`);
 }
 
 const timestamp = (time: Date): string => `'${time.toISOString()}'::timestamptz`;
 
-function uuid(text: string): string {
-  if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return `'${text.toLowerCase()}'`;
-  throw invalid(`${JSON.stringify(text)} is no uuid`);
-}
+const LITERAL = {
+  uuid: (text: string): string => {
+    if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return `'${text.toLowerCase()}'`;
+    throw invalid(`${JSON.stringify(text)} is no uuid`);
+  },
+  bigint: (text: string): string => {
+    if (/^\d{1,18}$/.test(text)) return text;
+    throw invalid(`${JSON.stringify(text)} is no whole number`);
+  },
+} as const;
 
 const WORDS = new Set(
   'and or not is null in between symmetric like ilike similar to true false unknown distinct from'.split(' '),

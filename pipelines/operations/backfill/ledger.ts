@@ -22,7 +22,7 @@ export interface InFlight {
 export interface RunProgress {
   readonly steps: readonly Step[];
   readonly step: number;
-  /** In the step: ids up to here have been read. */
+  /** In the step: rows up to this place have been read. */
   readonly doneTo: string | null;
   readonly started: boolean;
   readonly pieces: number;

@@ -1,26 +1,33 @@
-/** What a backfill is to read, and cutting it into pieces by the primary key. */
+/** What a backfill is to read, and cutting it into pieces by a key. */
 import type { Sql } from '../../../connectors/postgres/pool.ts';
 import { type BackfillTable, conditionOf, type RowRange } from './condition.ts';
 
-/** One table to be read; kept with the run. Ids as text, since JSON has no such numbers. */
+/** One table to be read; kept with the run. A place among its rows is a list of SQL literals, for instance `'7', '2026-01-02 14:30:00+00'`. */
 export interface Step {
   readonly table: string;
-  /** By which Debezium cuts its chunks. */
-  readonly chunkBy: string;
-  /** The column by which pieces are cut; null: all in one piece. */
-  readonly id: string | null;
+  /** By which Debezium cuts its chunks; null: by the columns of the record key. */
+  readonly chunkBy: string | null;
+  /** The columns by which pieces are cut, as SQL lists them; null: all in one piece. */
+  readonly order: string | null;
   readonly condition: string | null;
-  /** Ids of the first and last row when the run was planned; what is inserted later is captured as it comes. Null where there was none. */
+  /** Places of the first and last row when the run was planned; what is inserted later is captured as it comes. Null where there was none. */
   readonly bounds: { readonly first: string; readonly last: string } | null;
   readonly rows: number;
 }
 
-/** A piece that can be asked for: ids above `after` up to `to`. */
+/** A piece that can be asked for: the rows behind one place and up to another. */
 export interface Piece {
   readonly to: string | null;
   readonly rows: number;
   readonly filter: string | null;
 }
+
+/** The place of a row as an SQL expression. The text of a time has its offset, so it means the same in another session. */
+const placeOf = (order: string): string =>
+  order
+    .split(', ')
+    .map((column) => `quote_literal(${column}::text)`)
+    .join(` || ', ' || `);
 
 /** The tables in order, with their rows counted. `sql` should give up early: an estimate is not worth a long query. */
 export async function planSteps(sql: Sql, table: BackfillTable, range: RowRange): Promise<readonly Step[]> {
@@ -30,22 +37,23 @@ export async function planSteps(sql: Sql, table: BackfillTable, range: RowRange)
 }
 
 async function planStep(sql: Sql, table: BackfillTable, condition: string | null): Promise<Step> {
-  const { name, id, key } = table;
-  const bounds =
-    id === null ? 'NULL::bigint AS first, NULL::bigint AS last' : `min(${id}) AS first, max(${id}) AS last`;
-  const { rows } = await sql.query<{ n: bigint; first: bigint | null; last: bigint | null }>(
-    `SELECT count(*) AS n, ${bounds} FROM ${name} WHERE ${condition ?? 'true'}`,
+  const { name, chunkBy } = table;
+  const order = table.order.length === 0 ? null : table.order.join(', ');
+  const where = condition ?? 'true';
+  const end = (direction: 'ASC' | 'DESC') =>
+    order === null
+      ? 'NULL'
+      : `(SELECT ${placeOf(order)} FROM ${name} WHERE ${where} ORDER BY ${sorted(order, direction)} LIMIT 1)`;
+  const { rows } = await sql.query<{ n: bigint; first: string | null; last: string | null }>(
+    `SELECT count(*) AS n, ${end('ASC')} AS first, ${end('DESC')} AS last FROM ${name} WHERE ${where}`,
   );
   const { n, first, last } = rows[0]!;
-  return {
-    table: name,
-    chunkBy: key,
-    id,
-    condition,
-    bounds: first === null || last === null ? null : { first: String(first), last: String(last) },
-    rows: Number(n),
-  };
+  const bounds = first === null || last === null ? null : { first, last };
+  return { table: name, chunkBy, order, condition, bounds, rows: Number(n) };
 }
+
+const sorted = (order: string, direction: 'ASC' | 'DESC'): string =>
+  `${order.replaceAll(',', ` ${direction},`)} ${direction}`;
 
 /** The next piece of at most `maxRows` rows; null when the step is done. `doneTo` null: nothing is yet. */
 export async function nextPiece(
@@ -53,17 +61,18 @@ export async function nextPiece(
   step: Step,
   at: { readonly doneTo: string | null; readonly started: boolean; readonly maxRows: number },
 ): Promise<Piece | null> {
-  const { table, id, condition, bounds, rows } = step;
-  if (id === null) return at.started || rows === 0 ? null : { to: null, rows, filter: condition };
+  const { table, order, condition, bounds, rows } = step;
+  if (order === null) return at.started || rows === 0 ? null : { to: null, rows, filter: condition };
   if (bounds === null) return null;
-  const after = at.doneTo ?? String(BigInt(bounds.first) - 1n);
-  const found = await sql.query<{ to: bigint | null; n: bigint }>(
-    `SELECT max(${id}) AS to, count(*) AS n FROM (
-       SELECT ${id} FROM ${table} WHERE ${id} > $1 AND ${id} <= $2 AND (${condition ?? 'true'}) ORDER BY ${id} LIMIT $3) piece`,
-    [BigInt(after), BigInt(bounds.last), at.maxRows],
+  const after = at.doneTo === null ? `(${order}) >= (${bounds.first})` : `(${order}) > (${at.doneTo})`;
+  const also = condition === null ? '' : ` AND (${condition})`;
+  const found = await sql.query<{ place: string; n: bigint }>(
+    `SELECT ${placeOf(order)} AS place, n FROM (
+       SELECT ${order}, row_number() OVER (ORDER BY ${order}) AS n FROM ${table}
+       WHERE ${after} AND (${order}) <= (${bounds.last})${also} ORDER BY ${order} LIMIT $1) piece ORDER BY n DESC LIMIT 1`,
+    [at.maxRows],
   );
-  const { to, n } = found.rows[0]!;
-  if (to === null) return null;
-  const within = `${id} > ${after} AND ${id} <= ${to}`;
-  return { to: String(to), rows: Number(n), filter: condition === null ? within : `${within} AND (${condition})` };
+  const last = found.rows[0];
+  if (last === undefined) return null;
+  return { to: last.place, rows: Number(last.n), filter: `${after} AND (${order}) <= (${last.place})${also}` };
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ENGAGEMENT_BACKFILL } from '../../../pipelines/engagement/backfill/tables.ts';
 import { checkedCondition, conditionOf, type RowRange } from '../../../pipelines/operations/backfill/condition.ts';
+import { PRICES_BACKFILL } from '../../../pipelines/prices/backfill/tables.ts';
 
 const COLUMNS = ENGAGEMENT_BACKFILL.engagement_events.columns;
 const ALL: RowRange = { from: null, to: null, groups: [], ids: [], where: null };
@@ -20,6 +21,8 @@ describe('the condition of a range', () => {
         ` AND content_id IN ('${A.toLowerCase()}') AND id IN (1, ${2n ** 60n}) AND (device = 'ios' OR device IS NULL)`,
     );
     expect(conditionOf(ENGAGEMENT_BACKFILL.engagement_events, ALL)).toBeNull();
+    const stocks = { ...ALL, groups: ['7', '12'], where: "source = 'daily'" };
+    expect(conditionOf(PRICES_BACKFILL.stock_prices, stocks)).toBe("stock_id IN (7, 12) AND (source = 'daily')");
   });
 
   it.each([
@@ -28,6 +31,13 @@ describe('the condition of a range', () => {
     ['engagement_events', { ...ALL, groups: ["x' OR '1'='1"] }, 'is no uuid'],
   ] as const)('of %s refuses what it has no column for, or what is no value of it', (table, range, message) => {
     expect(() => conditionOf(ENGAGEMENT_BACKFILL[table], range)).toThrow(message);
+  });
+
+  it('of prices takes whole numbers for stocks, and no ids', () => {
+    expect(() => conditionOf(PRICES_BACKFILL.stock_prices, { ...ALL, groups: ['1) OR (1=1'] })).toThrow(
+      'no whole number',
+    );
+    expect(() => conditionOf(PRICES_BACKFILL.stock_prices, { ...ALL, ids: [1n] })).toThrow('cannot be limited by id');
   });
 });
 

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseMicros } from '../../../engine/avro/timestamp.ts';
+import { OperatorEnvelopes } from '../../../pipelines/capture/operator-envelope.ts';
 import { engagementChangeDecoder } from '../../../pipelines/engagement/codec/cdc.ts';
-import { OperatorEnvelopes, type OperatorRow } from '../../../pipelines/engagement/codec/operator-envelope.ts';
+import { CDC_EVENTS } from '../../../pipelines/engagement/topics.ts';
 import { avscType, envelopeSchema, eventColumns, schemasById } from './debezium.ts';
 import { type EventRow, eventRow } from './event-rows.ts';
 
@@ -30,9 +31,10 @@ const envelopes = OperatorEnvelopes.open(
     'cdc.public.engagement_events-key': { id: 6, text: JSON.stringify(KEY) },
     'cdc.public.engagement_events-value': { id: 7, text: JSON.stringify(VALUE) },
   }),
+  CDC_EVENTS,
 );
 
-const rowOf = (row: EventRow): OperatorRow => ({
+const rowOf = (row: EventRow) => ({
   id: row.id,
   content_id: row.contentId,
   user_id: row.userId,
@@ -102,6 +104,8 @@ describe('an operator record', () => {
   });
 
   it('is refused while nothing was captured', async () => {
-    await expect(OperatorEnvelopes.open(registry({}))).rejects.toMatchObject({ code: 'CAPTURED_SCHEMA_MISSING' });
+    await expect(OperatorEnvelopes.open(registry({}), CDC_EVENTS)).rejects.toMatchObject({
+      code: 'CAPTURED_SCHEMA_MISSING',
+    });
   });
 });

@@ -1,30 +1,22 @@
 /**
- * Writes records into `cdc.public.engagement_events` as Debezium would: for commands that know better than the log what a row is.
+ * Writes records into a captured topic as Debezium would: for commands that know better than the log what a row is.
  *
  * A record says what Postgres held as of an exactly known position (an exported snapshot), so it carries that position as its LSN and
- * no transaction id. `engagement.enrich` drops it where it knows of something newer: docs/architecture.md, "Operator records".
+ * no transaction id. The stage that reads the topic drops it where it knows of something newer: docs/architecture.md, "Operator records".
  */
-import { ByteWriter } from '../../../engine/avro/byte-writer.ts';
-import { compileWriter, type Encoder } from '../../../engine/avro/compile-writer.ts';
-import { frame } from '../../../engine/avro/framing.ts';
-import { type RecordNode, resolveSchemaText, type SchemaNode } from '../../../engine/avro/resolve.ts';
-import { SluiceError } from '../../../engine/errors.ts';
-import { CDC_EVENTS } from '../topics.ts';
+import { ByteWriter } from '../../engine/avro/byte-writer.ts';
+import { compileWriter, type Encoder } from '../../engine/avro/compile-writer.ts';
+import { frame } from '../../engine/avro/framing.ts';
+import { type RecordNode, resolveSchemaText, type SchemaNode } from '../../engine/avro/resolve.ts';
+import { SluiceError } from '../../engine/errors.ts';
 
 export type ColumnValue = string | number | bigint | boolean | null;
 
-/** A row of engagement_events, by column, in Debezium's representation: times are ISO 8601 text, uuid and jsonb are text. */
-export interface OperatorRow {
-  readonly id: bigint;
-  readonly content_id: string;
-  readonly user_id: string;
-  readonly event_type: string;
-  readonly event_ts: string;
-  readonly duration_ms: number | null;
-  readonly device: string | null;
-  /** Columns that the captured schema has and the row has not get their default. */
-  readonly [column: string]: ColumnValue;
-}
+/**
+ * A row, by column, in Debezium's representation: times are ISO 8601 text, uuid, jsonb and decimals are text. Columns that the captured
+ * schema has and the row has not get their default.
+ */
+export type OperatorRow = Readonly<Record<string, ColumnValue>>;
 
 export interface OperatorChange {
   readonly op: 'upsert' | 'delete';
@@ -53,20 +45,24 @@ interface Subject {
 
 /** Encodes with the schemas that were the newest when it was made. */
 export class OperatorEnvelopes {
+  readonly #table: { readonly name: string; readonly schema: string; readonly table: string };
   readonly #key: Subject;
   readonly #value: Subject;
   readonly #writer = new ByteWriter();
 
-  private constructor(key: Subject, value: Subject) {
+  private constructor(topic: string, key: Subject, value: Subject) {
+    const [name = '', schema = '', table = ''] = topic.split('.');
+    this.#table = { name, schema, table };
     this.#key = key;
     this.#value = value;
   }
 
-  /** Throws CAPTURED_SCHEMA_MISSING (fatal) when nothing was captured yet. */
-  static async open(registry: NewestSchemas): Promise<OperatorEnvelopes> {
+  /** `topic` is the captured one. Throws CAPTURED_SCHEMA_MISSING (fatal) when nothing was captured into it yet. */
+  static async open(registry: NewestSchemas, topic: string): Promise<OperatorEnvelopes> {
     return new OperatorEnvelopes(
-      await subject(registry, `${CDC_EVENTS}-key`),
-      await subject(registry, `${CDC_EVENTS}-value`),
+      topic,
+      await subject(registry, `${topic}-key`),
+      await subject(registry, `${topic}-value`),
     );
   }
 
@@ -77,9 +73,7 @@ export class OperatorEnvelopes {
       after: op === 'delete' ? null : row,
       source: {
         connector: 'postgresql',
-        name: 'cdc',
-        schema: 'public',
-        table: 'engagement_events',
+        ...this.#table,
         snapshot: 'incremental',
         ts_ms: timeMs,
         lsn,
