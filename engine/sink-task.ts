@@ -25,6 +25,8 @@ export interface SinkDefinition<T> {
   readonly input: string;
   readonly dlq: string;
   readonly sink: Sink<T>;
+  /** Before a partition is opened: mends what the target has missed for good. */
+  readonly opening?: (at: TopicPartition) => Promise<void>;
   /** Before fetched records are decoded: loads the schemas they name. */
   readonly prepare: (records: readonly LogRecord[]) => Promise<void>;
   /**
@@ -120,6 +122,7 @@ export class SinkTask<T> {
     const { offset, pending } = await this.#ledger.open();
     const earliest = (await client.offsets(definition.input, [partition], 'earliest')).get(partition) ?? 0n;
     this.#position = offset ?? earliest;
+    await definition.opening?.(this.#at);
     const where = await definition.sink.position({ ...this.#at, generation: definition.generation });
     switch (where.kind) {
       case 'committed':

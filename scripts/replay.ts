@@ -6,6 +6,7 @@ import { replayEnrichment } from './replay/enrichment.ts';
 import { replayExternal } from './replay/external.ts';
 import { replayLeaderboard } from './replay/leaderboard.ts';
 import type { ReplayOptions } from './replay/options.ts';
+import { replayPricesClickHouse, replayPricesRedis } from './replay/prices.ts';
 import { replayRedis } from './replay/redis.ts';
 import { badArgument, countOf, timeOf } from './support/arguments.ts';
 import { operationFlags, operatorProgram } from './support/operation.ts';
@@ -37,6 +38,9 @@ function maxPctOf(text: string): number | null {
 
 const program = operatorProgram('replay', 'Rebuilds what one sink or stage shows from Kafka, while everything runs.');
 operationFlags(program, { changes: true })
+  .addOption(
+    new Option('--pipeline <name>', 'of which pipeline').choices(['engagement', 'prices']).default('engagement'),
+  )
   .addOption(new Option('--sink <name>', 'which sink').choices(['clickhouse', 'redis', 'external']))
   .addOption(new Option('--stage <name>', 'which stage').choices(['leaderboard', 'enrich']))
   .option(
@@ -62,6 +66,7 @@ Examples:
   npm run replay -- --sink clickhouse --dry-run
   npm run replay -- --sink clickhouse --from 2026-01-01 --to 2026-02-01 --compare
   npm run replay -- --sink redis --yes
+  npm run replay -- --pipeline prices --sink clickhouse --compare
   npm run replay -- --sink external --from 2026-01-31T00:00:00Z
   npm run replay -- --stage leaderboard --variant b --prepare --min-samples 5
   SLUICE_LEADERBOARD_VARIANT=b npm run worker -- engagement.leaderboard
@@ -73,7 +78,10 @@ Examples:
   )
   .action(async (options: ReplayOptions) => {
     check(options);
-    const { sink } = options;
+    const { sink, pipeline } = options;
+    if (pipeline === 'prices') {
+      return sink === 'redis' ? await replayPricesRedis(options) : await replayPricesClickHouse(options);
+    }
     switch (sink) {
       case undefined:
         return options.stage === 'enrich' ? await replayEnrichment(options) : await replayLeaderboard(options);
@@ -95,6 +103,10 @@ function check({ sink, stage, from, to, compare, ...options }: ReplayOptions): v
   const unused = (given: boolean, name: string, of: string) => {
     if (given) throw badArgument(`${name} has no meaning for ${of}`);
   };
+  if (options.pipeline === 'prices') {
+    if (sink !== 'clickhouse' && sink !== 'redis') throw badArgument('--pipeline prices: --sink clickhouse or redis');
+    unused(from !== undefined || to !== undefined, '--from or --to', '--pipeline prices: it is rebuilt as a whole');
+  }
   const what = sink === undefined ? `--stage ${stage}` : `--sink ${sink}`;
   if (sink !== 'clickhouse') unused(to !== undefined, '--to', what);
   if (sink === 'redis' || sink === 'external') unused(compare === true, '--compare', what);

@@ -1,5 +1,5 @@
 /**
- * Rebuilds everything that views feed from a signed log, beside the tables that are read, while the sink goes on writing:
+ * Rebuilds everything that views feed from a log, beside the tables that are read, while the sink goes on writing:
  *
  *   begin ► stage (each row's present state, from its source) ► fill (shadows as of position n1) ► [ hold ► tail (n1 to n2) ► compare ► swap ] ► end
  *
@@ -8,6 +8,10 @@
  *    the source had seen beyond. From there the signed log is exact, for sums too.
  *  - Readers see a table as it was or as it was rebuilt, whole (EXCHANGE TABLES, REPLACE PARTITION), and both stand at n2.
  * Before the swap nothing that readers see has changed; a run that dies leaves tables that the next one drops.
+ *
+ * Of a log of *versions* (absolute values, the greatest offset of a row counts) the staged states are versions like those of the log, with their
+ * own offsets: laid over one another in any order, and twice, they are the same rows. So there the source may be ahead of the sink, which may
+ * be stopped: what it writes later is there already.
  */
 import { Readable } from 'node:stream';
 import type { ClickHouseClient } from '@clickhouse/client';
@@ -16,12 +20,17 @@ import { selectRows } from './client.ts';
 import { type Feed, feedsOf } from './feeds.ts';
 import { endHold, holdsOf, LEASE_MS, placeHold, shadowName, shadowsOf } from './hold.ts';
 
+/** Whether the rows of a log are contributions with a sign, or versions. */
+export type LogKind = 'signed' | 'versions';
+
 export interface ShadowOptions {
-  /** The signed log that the views read. */
+  /** The log that the views read. */
   readonly log: string;
-  /** Columns that name a row of the source. */
+  /** `signed` if not given. */
+  readonly kind?: LogKind;
+  /** Of a signed log: columns that name a row of the source. */
   readonly key: readonly string[];
-  /** Column of the event's time, by whose month the tables are partitioned. */
+  /** Of a signed log: column of the event's time, by whose month the tables are partitioned. */
   readonly time: string;
   /** `pipeline` and `topic` of the sink's rows in `sluice_progress`. */
   readonly pipeline: string;
@@ -80,16 +89,17 @@ export class ShadowBuild {
     }
     for (const name of await shadowsOf(this.#client, null)) await this.#command(`DROP TABLE IF EXISTS ${name} SYNC`);
     // Without months: an event that was moved to another one is one row here.
-    await this.#command(
-      `CREATE TABLE ${this.#staged} ENGINE = ReplacingMergeTree(version, is_deleted) ORDER BY (${key.join(', ')})
-       EMPTY AS SELECT *, ${VERSION} AS version, toUInt8(sign < 0) AS is_deleted FROM ${log}`,
-    );
+    const staged = this.#versions
+      ? `MergeTree ORDER BY (source_partition, source_offset) EMPTY AS SELECT * FROM ${log}`
+      : `ReplacingMergeTree(version, is_deleted) ORDER BY (${key.join(', ')})
+       EMPTY AS SELECT *, ${VERSION} AS version, toUInt8(sign < 0) AS is_deleted FROM ${log}`;
+    await this.#command(`CREATE TABLE ${this.#staged} ENGINE = ${staged}`);
     for (const { target } of this.#feeds) await this.#command(`CREATE TABLE ${this.#shadow(target)} AS ${target}`);
   }
 
   /**
-   * Adds present states, in TabSeparated. `columns` are of the log, `version` (below 2^48: older than anything in the log) and
-   * `is_deleted`; of two states of a row the one with the greater version counts.
+   * Adds present states, in TabSeparated. `columns` are of the log; of a signed one also `version` (below 2^48: older than anything in the log)
+   * and `is_deleted`: of two states of a row the one with the greater version counts.
    */
   async stage(columns: readonly string[], text: string): Promise<void> {
     const query = `INSERT INTO ${this.#staged} (${columns.join(', ')}) FORMAT TabSeparated`;
@@ -117,18 +127,25 @@ export class ShadowBuild {
   /** Stages the log's ranges over what is staged: afterwards it is as of `to`, if it held all that came before `from`. */
   async stageLog(from: Position, to: Position): Promise<void> {
     const { log } = this.#options;
-    await this.#command(
-      `INSERT INTO ${this.#staged} SELECT *, ${VERSION}, sign < 0 FROM ${log} WHERE ${within(from, to)}`,
-    );
+    const rows = this.#versions ? '*' : `*, ${VERSION}, sign < 0`;
+    await this.#command(`INSERT INTO ${this.#staged} SELECT ${rows} FROM ${log} WHERE ${within(from, to)}`);
   }
 
-  /** Fills the shadows with what is staged. */
+  /** Fills the shadows with what is staged. Throws CLICKHOUSE_REBUILD_REFUSED (fatal) for months of a log of versions. */
   async fill(months: Months): Promise<void> {
+    if (this.#versions && months !== null) {
+      throw new SluiceError(`What is fed from ${this.#options.log} is rebuilt as a whole`, {
+        code: 'CLICKHOUSE_REBUILD_REFUSED',
+        action: 'fatal',
+      });
+    }
     // A week belongs to the month it begins in: its other days are needed too.
     const { time } = this.#options;
     const where =
       months === null ? '' : `WHERE ${time} >= ${dateTime(months.from, -7)} AND ${time} < ${dateTime(months.to, 7)}`;
-    const rows = `(SELECT * EXCEPT (version, is_deleted) FROM ${this.#staged} FINAL ${where})`;
+    const rows = this.#versions
+      ? `(SELECT * FROM ${this.#staged})`
+      : `(SELECT * EXCEPT (version, is_deleted) FROM ${this.#staged} FINAL ${where})`;
     for (const { target, selectFrom } of this.#feeds) {
       await this.#command(`INSERT INTO ${this.#shadow(target)} ${selectFrom(rows)}`);
     }
@@ -137,7 +154,7 @@ export class ShadowBuild {
 
   /**
    * Holds the sink back, brings the shadows from `filled` to where the tables stand, and hands over to `work`. Null when the sink was in the
-   * middle of a range, which nobody but it can finish: let it go on, and call again. The hold is over when this returns.
+   * middle of a range of a signed log, which nobody but it can finish: let it go on, and call again. The hold is over when this returns.
    */
   async held<T>(filled: Position, seconds: number, work: () => Promise<T>): Promise<{ readonly result: T } | null> {
     const { log, run, leaseMs = LEASE_MS } = this.#options;
@@ -145,7 +162,7 @@ export class ShadowBuild {
     let unfinished = true;
     try {
       const written = await this.written();
-      unfinished = await this.#isUnfinished(written);
+      unfinished = !this.#versions && (await this.#isUnfinished(written));
       if (unfinished) return null;
       for (const { target, selectFrom } of this.#feeds) {
         const tail = `(SELECT * FROM ${log} WHERE ${within(filled, written)})`;
@@ -174,6 +191,17 @@ export class ShadowBuild {
         }
       }
     }
+  }
+
+  /** Inside `held`, of versions: says of the position that the sink has reached that it was written now. */
+  async renewProgress(): Promise<void> {
+    const { pipeline, topic } = this.#options;
+    const columns = 'pipeline, topic, partition, generation, next_offset, lsn, stream_time';
+    await this.#client.command({
+      query: `INSERT INTO sluice_progress (${columns}) SELECT ${columns} FROM sluice_progress FINAL
+        WHERE pipeline = {pipeline:String} AND topic = {topic:String}`,
+      query_params: { pipeline, topic },
+    });
   }
 
   /** Inside `held`: what a swap would change. */
@@ -248,6 +276,10 @@ export class ShadowBuild {
       { table },
     );
     return new Set(rows.map(({ id }) => id));
+  }
+
+  get #versions(): boolean {
+    return this.#options.kind === 'versions';
   }
 
   get #staged(): string {

@@ -4,7 +4,7 @@ import { millisCell, NULL_CELL, nullableTextCell, textCell } from '../../connect
 import type { Sink, SinkRecord } from '../../engine/sink.ts';
 import type { Candle, CandleRecord, CandlesAsOf } from '../../schemas/prices/candle.ts';
 import type { CandleKey } from '../../schemas/prices/candle-key.ts';
-import { type PricesClickHouseOptions, pricesClickHouseSink } from './clickhouse-sink.ts';
+import { type PricesClickHouseOptions, type PricesTarget, pricesClickHouseSink } from './clickhouse-sink.ts';
 import { bigintOf } from './codec/decimal.ts';
 
 export const CANDLES_TABLE = 'prices_candles_log';
@@ -73,15 +73,20 @@ export function candleRows(keyOf: KeyOf): (record: SinkRecord<CandleRecord>, emi
   };
 }
 
-/** The sink of `prices.candles`; `keyOf` decodes the key of a tombstone. Errors as `clickHouseSink`. */
-export function candlesClickHouseSink({
-  keyOf,
-  ...options
-}: PricesClickHouseOptions<CandleRecord> & { readonly keyOf: KeyOf }): Sink<CandleRecord> {
-  return pricesClickHouseSink(options, {
+/** Where records of `prices.candles` go. `keyOf` decodes the key of a tombstone. */
+export function candlesTarget(keyOf: KeyOf): PricesTarget<CandleRecord> {
+  return {
     table: CANDLES_TABLE,
     columns: CANDLES_COLUMNS,
     toRows: candleRows(keyOf),
     stampOf: ({ body }) => (body.kind === 'CandlesAsOf' ? body : null),
-  });
+  };
+}
+
+/** The sink of `prices.candles`. Errors as `clickHouseSink`. */
+export function candlesClickHouseSink({
+  keyOf,
+  ...options
+}: PricesClickHouseOptions<CandleRecord> & { readonly keyOf: KeyOf }): Sink<CandleRecord> {
+  return pricesClickHouseSink(options, candlesTarget(keyOf));
 }

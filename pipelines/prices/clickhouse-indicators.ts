@@ -6,7 +6,7 @@ import type { EmitRow } from '../../connectors/clickhouse/sink.ts';
 import { millisCell, NULL_CELL, textArrayCell, textCell } from '../../connectors/clickhouse/tab-separated.ts';
 import type { Sink, SinkRecord } from '../../engine/sink.ts';
 import type { Indicators } from '../../schemas/prices/indicators.ts';
-import { type PricesClickHouseOptions, pricesClickHouseSink } from './clickhouse-sink.ts';
+import { type PricesClickHouseOptions, type PricesTarget, pricesClickHouseSink } from './clickhouse-sink.ts';
 import type { TimedIndicators } from './codec/indicators.ts';
 import { decodeIndicatorsKey } from './indicators/key.ts';
 
@@ -82,12 +82,15 @@ function indicatorRows(record: SinkRecord<TimedIndicators>, emit: EmitRow): void
   }
 }
 
+/** Where records of `prices.indicators` go. */
+export const indicatorsTarget: PricesTarget<TimedIndicators> = {
+  table: 'prices_indicators_log',
+  columns: COLUMNS,
+  toRows: indicatorRows,
+  stampOf: ({ body }) => (body.kind === 'IndicatorsAsOf' ? body : null),
+};
+
 /** The sink of `prices.indicators`. Errors as `clickHouseSink`. */
 export function indicatorsClickHouseSink(options: PricesClickHouseOptions<TimedIndicators>): Sink<TimedIndicators> {
-  return pricesClickHouseSink(options, {
-    table: 'prices_indicators_log',
-    columns: COLUMNS,
-    toRows: indicatorRows,
-    stampOf: ({ body }) => (body.kind === 'IndicatorsAsOf' ? body : null),
-  });
+  return pricesClickHouseSink(options, indicatorsTarget);
 }

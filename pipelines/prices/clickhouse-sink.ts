@@ -19,15 +19,15 @@ export type PricesClickHouseOptions<T> = {
   readonly config: ClickHouseConfig;
 } & Pick<ClickHouseSinkOptions<T>, 'leaseMs' | 'settings' | 'now'>;
 
+/** The log that a sink writes, and what a record of its topic is there. */
+export type PricesTarget<T> = Pick<ClickHouseSinkOptions<T>, 'table'> &
+  TextRows<T> & {
+    /** Null for a record that is no stamp. */
+    readonly stampOf: (value: T) => Stamp | null;
+  };
+
 /** A sink whose progress is the last stamp of a batch. Errors as `clickHouseSink`. */
-export function pricesClickHouseSink<T>(
-  options: PricesClickHouseOptions<T>,
-  target: Pick<ClickHouseSinkOptions<T>, 'table'> &
-    TextRows<T> & {
-      /** Null for a record that is no stamp. */
-      readonly stampOf: (value: T) => Stamp | null;
-    },
-): Sink<T> {
+export function pricesClickHouseSink<T>(options: PricesClickHouseOptions<T>, target: PricesTarget<T>): Sink<T> {
   const { stampOf, ...rest } = target;
   return clickHouseSink<T>({
     ...options,

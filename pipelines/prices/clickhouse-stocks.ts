@@ -3,7 +3,7 @@ import type { EmitRow } from '../../connectors/clickhouse/sink.ts';
 import { millisCell, NULL_CELL, nullableTextCell, textCell } from '../../connectors/clickhouse/tab-separated.ts';
 import type { Sink, SinkRecord } from '../../engine/sink.ts';
 import type { RowChange } from '../capture/envelope.ts';
-import { type PricesClickHouseOptions, pricesClickHouseSink } from './clickhouse-sink.ts';
+import { type PricesClickHouseOptions, type PricesTarget, pricesClickHouseSink } from './clickhouse-sink.ts';
 import type { StockRow } from './codec/stock.ts';
 
 /** What is needed of a change. */
@@ -34,13 +34,16 @@ function stockRows(record: SinkRecord<StockChange>, emit: EmitRow): void {
   emit(op === 'd' ? 1 : 0, `${named}\t${about}\t${row.active ? 1 : 0}\t${lsn ?? 0n}\t${millisCell(commitTsMs)}`);
 }
 
+/** Where records of `cdc.public.stocks` go. */
+export const stocksTarget: PricesTarget<StockChange> = {
+  table: 'prices_stocks_log',
+  columns: STOCKS_COLUMNS,
+  toRows: stockRows,
+  // Nothing in the topic says how far the source has come.
+  stampOf: () => null,
+};
+
 /** The sink of `cdc.public.stocks`. Errors as `clickHouseSink`. */
 export function stocksClickHouseSink(options: PricesClickHouseOptions<StockChange>): Sink<StockChange> {
-  return pricesClickHouseSink(options, {
-    table: 'prices_stocks_log',
-    columns: STOCKS_COLUMNS,
-    toRows: stockRows,
-    // Nothing in the topic says how far the source has come.
-    stampOf: () => null,
-  });
+  return pricesClickHouseSink(options, stocksTarget);
 }

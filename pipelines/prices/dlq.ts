@@ -10,7 +10,8 @@ import { indicatorsClickHouseSink } from './clickhouse-indicators.ts';
 import { stocksClickHouseSink } from './clickhouse-stocks.ts';
 import { candleDecoder, candleKeyDecoder } from './codec/candle.ts';
 import { stockRowDecoder } from './codec/stock.ts';
-import { preparingBoth, reading, timedIndicators } from './sink-workers.ts';
+import { preparingBoth, reading } from './preparing.ts';
+import { timedIndicators } from './sink-workers.ts';
 import {
   CANDLES,
   CANDLES_SINK,

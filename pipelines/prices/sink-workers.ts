@@ -1,12 +1,10 @@
 /** The sinks of the prices pipeline. */
 
 import { redisSink } from '../../connectors/redis/sink.ts';
-import type { FramedDecoder, SchemaSource } from '../../engine/avro/framed-decoder.ts';
-import type { LogRecord } from '../../engine/log.ts';
+import type { SchemaSource } from '../../engine/avro/framed-decoder.ts';
 import { sinkWorker } from '../../engine/sink-worker.ts';
 import type { RunnableWorker } from '../../engine/stage-worker.ts';
 import type { CandleRecord } from '../../schemas/prices/candle.ts';
-import type { CandleKey } from '../../schemas/prices/candle-key.ts';
 import type { MoversRecord } from '../../schemas/prices/movers.ts';
 import { clickHouseConfig } from '../config.ts';
 import { GATHER_BYTES, preparing, type WorkerEnvironment, type WorkerTable } from '../worker-environment.ts';
@@ -17,9 +15,12 @@ import { candleDecoder, candleKeyDecoder } from './codec/candle.ts';
 import { indicatorsDecoder, type TimedIndicators } from './codec/indicators.ts';
 import { moversDecoder } from './codec/movers.ts';
 import { stockRowDecoder } from './codec/stock.ts';
+import { preparingBoth, reading } from './preparing.ts';
+import { atGeneration } from './redis-deployment.ts';
 import { latestIndicatorsSink } from './redis-indicators.ts';
 import { latestPriceSink } from './redis-latest.ts';
 import { MOVERS_SINK, moversBoards } from './redis-movers.ts';
+import { afterAbsence } from './replay/warehouses.ts';
 import {
   CANDLES,
   CANDLES_SINK,
@@ -33,23 +34,11 @@ import {
   STOCKS_SINK,
 } from './topics.ts';
 
-/** Loads the schemas that records and the keys of tombstones name. */
-export function preparingBoth(values: FramedDecoder<unknown>, keys: FramedDecoder<unknown>) {
-  return async (records: readonly Pick<LogRecord, 'key' | 'value'>[]): Promise<void> => {
-    const gone = records.filter(({ value }) => value === null);
-    await Promise.all([values.prepare(records.map(({ value }) => value)), keys.prepare(gone.map(({ key }) => key))]);
-  };
-}
-
-/** Reads the key of a tombstone that has been prepared. */
-export function reading(keys: FramedDecoder<CandleKey>): (key: Uint8Array) => CandleKey {
-  return ({ buffer, byteOffset, byteLength }) => keys.decode(Buffer.from(buffer, byteOffset, byteLength));
-}
-
 const streamTimeMs = ({ body }: CandleRecord): number =>
   body.kind === 'CandlesAsOf' ? body.stream_time : body.source_commit_ts;
 
-async function clickHouseCandles({ config, client, logger, registry }: WorkerEnvironment): Promise<RunnableWorker> {
+async function clickHouseCandles(environment: WorkerEnvironment): Promise<RunnableWorker> {
+  const { config, client, logger, registry } = environment;
   const values = candleDecoder(registry);
   const keys = candleKeyDecoder(registry);
   const name = CANDLES_SINK;
@@ -59,6 +48,7 @@ async function clickHouseCandles({ config, client, logger, registry }: WorkerEnv
       input: CANDLES,
       dlq: DLQ,
       sink: candlesClickHouseSink({ name, config: clickHouseConfig(config), keyOf: reading(keys) }),
+      opening: afterAbsence(name, environment),
       prepare: preparingBoth(values, keys),
       decode: (value) => values.decode(value),
       streamTimeMs,
@@ -97,7 +87,7 @@ async function clickHouseIndicators(environment: WorkerEnvironment): Promise<Run
   const name = INDICATORS_CLICKHOUSE_SINK;
   const sink = indicatorsClickHouseSink({ name, config: clickHouseConfig(config) });
   return sinkWorker({
-    definition: { name, ...indicatorsInput(environment), sink },
+    definition: { name, ...indicatorsInput(environment), sink, opening: afterAbsence(name, environment) },
     client,
     logger,
     gatherMs: config.SLUICE_CLICKHOUSE_GATHER_MS,
@@ -110,13 +100,15 @@ async function redisIndicators(environment: WorkerEnvironment): Promise<Runnable
   const { config, client, logger } = environment;
   const name = INDICATORS_REDIS_SINK;
   const sink = latestIndicatorsSink({ name, redis: { url: config.SLUICE_REDIS_URL } });
-  return sinkWorker({
-    definition: { name, ...indicatorsInput(environment), sink },
-    client,
-    logger,
-    gatherMs: config.SLUICE_REDIS_GATHER_MS,
-    gatherBytes: GATHER_BYTES,
-  });
+  return await atGeneration(environment, (generation) =>
+    sinkWorker({
+      definition: { name, ...indicatorsInput(environment), sink, generation },
+      client,
+      logger,
+      gatherMs: config.SLUICE_REDIS_GATHER_MS,
+      gatherBytes: GATHER_BYTES,
+    }),
+  );
 }
 
 async function clickHouseStocks({ config, client, logger, registry }: WorkerEnvironment): Promise<RunnableWorker> {
@@ -141,54 +133,60 @@ async function clickHouseStocks({ config, client, logger, registry }: WorkerEnvi
   });
 }
 
-async function latest({ config, client, logger, registry }: WorkerEnvironment): Promise<RunnableWorker> {
+async function latest(environment: WorkerEnvironment): Promise<RunnableWorker> {
+  const { config, client, logger, registry } = environment;
   const values = candleDecoder(registry);
   const keys = candleKeyDecoder(registry);
   const name = LATEST_SINK;
-  return sinkWorker({
-    definition: {
-      name,
-      input: CANDLES,
-      dlq: DLQ,
-      sink: latestPriceSink({ name, redis: { url: config.SLUICE_REDIS_URL }, keyOf: reading(keys) }),
-      prepare: preparingBoth(values, keys),
-      decode: (value) => values.decode(value),
-      streamTimeMs,
-      generation: config.SLUICE_GENERATION,
-      maxRecords: 20_000,
-    },
-    client,
-    logger,
-    gatherMs: config.SLUICE_REDIS_GATHER_MS,
-    gatherBytes: GATHER_BYTES,
-  });
+  return await atGeneration(environment, (generation) =>
+    sinkWorker({
+      definition: {
+        name,
+        input: CANDLES,
+        dlq: DLQ,
+        sink: latestPriceSink({ name, redis: { url: config.SLUICE_REDIS_URL }, keyOf: reading(keys) }),
+        prepare: preparingBoth(values, keys),
+        decode: (value) => values.decode(value),
+        streamTimeMs,
+        generation,
+        maxRecords: 20_000,
+      },
+      client,
+      logger,
+      gatherMs: config.SLUICE_REDIS_GATHER_MS,
+      gatherBytes: GATHER_BYTES,
+    }),
+  );
 }
 
-async function moversSink({ config, client, logger, registry }: WorkerEnvironment): Promise<RunnableWorker> {
+async function moversSink(environment: WorkerEnvironment): Promise<RunnableWorker> {
+  const { config, client, logger, registry } = environment;
   const decoder = moversDecoder(registry);
   const name = MOVERS_SINK;
-  return sinkWorker({
-    definition: {
-      name,
-      input: MOVERS,
-      dlq: DLQ,
-      sink: redisSink<MoversRecord>({
+  return await atGeneration(environment, (generation) =>
+    sinkWorker({
+      definition: {
         name,
-        redis: { url: config.SLUICE_REDIS_URL },
-        ...moversBoards(config.SLUICE_PRICES_SECTORS),
-        partitions: config.SLUICE_PARTITIONS,
-      }),
-      prepare: preparing(decoder),
-      decode: (value) => decoder.decode(value),
-      streamTimeMs: ({ body }) => (body.kind === 'MoversAsOf' ? body.stream_time : 0),
-      generation: config.SLUICE_GENERATION,
-      maxRecords: 20_000,
-    },
-    client,
-    logger,
-    gatherMs: config.SLUICE_PRICES_SCANNER_GATHER_MS,
-    gatherBytes: GATHER_BYTES,
-  });
+        input: MOVERS,
+        dlq: DLQ,
+        sink: redisSink<MoversRecord>({
+          name,
+          redis: { url: config.SLUICE_REDIS_URL },
+          ...moversBoards(config.SLUICE_PRICES_SECTORS),
+          partitions: config.SLUICE_PARTITIONS,
+        }),
+        prepare: preparing(decoder),
+        decode: (value) => decoder.decode(value),
+        streamTimeMs: ({ body }) => (body.kind === 'MoversAsOf' ? body.stream_time : 0),
+        generation,
+        maxRecords: 20_000,
+      },
+      client,
+      logger,
+      gatherMs: config.SLUICE_PRICES_SCANNER_GATHER_MS,
+      gatherBytes: GATHER_BYTES,
+    }),
+  );
 }
 
 export const PRICES_SINKS: WorkerTable = {

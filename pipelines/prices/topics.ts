@@ -23,10 +23,13 @@ export const INDICATORS_REDIS_SINK = 'prices.sink.indicators';
 export const STOCKS_SINK = 'prices.sink.clickhouse-stocks';
 export const LATEST_SINK = 'prices.sink.latest';
 
+/** How long a tombstone stays: a sink that was away for longer may have missed it (replay/warehouses.ts). */
+export const TOMBSTONES_MS = 7 * DAY_MS;
+
 export function pricesTopics(partitions: number): readonly TopicSpec[] {
   const compacted = [CANDLES, CANDLES_V1, INDICATORS, SIGNALS_V1, MOVERS];
   // ClickHouse reads on from where it was, and does not notice a deletion that it missed.
-  const tombstonesMs = 7 * DAY_MS;
+  const tombstonesMs = TOMBSTONES_MS;
   return [
     capturedTopic(CDC_PRICES, partitions, 7 * DAY_MS),
     capturedTopic(CDC_STOCKS, 1, -1),

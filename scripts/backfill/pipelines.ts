@@ -18,7 +18,6 @@ import { heldBars } from '../../pipelines/prices/backfill/strays.ts';
 import { PRICES_BACKFILL } from '../../pipelines/prices/backfill/tables.ts';
 import { PRICES_MONITORED } from '../../pipelines/prices/monitored.ts';
 import { reconcilePrices } from '../../pipelines/prices/reconcile/reconcile.ts';
-import { CANDLES } from '../../pipelines/prices/topics.ts';
 
 export type TableName = keyof typeof ENGAGEMENT_BACKFILL | keyof typeof PRICES_BACKFILL;
 
@@ -80,7 +79,10 @@ const PRICES = {
     await reconcilePrices({
       postgresUrl: config.SLUICE_POSTGRES_URL,
       clickHouse: clickHouseConfig(config),
-      partitions: await log.partitions(CANDLES),
+      redisUrl: config.SLUICE_REDIS_URL,
+      sectors: config.SLUICE_PRICES_SECTORS,
+      log,
+      schemas: registryOf(config),
       since: range.from,
       deadlineSeconds,
       limit: 20,

@@ -3,9 +3,21 @@ import { KafkaClient } from '../../connectors/kafka/client.ts';
 import { RegistryClient } from '../../connectors/registry/client.ts';
 import { clickHouseConfig, kafkaOptions } from '../../pipelines/config.ts';
 import { engagementWarehouse } from '../../pipelines/engagement/replay/clickhouse.ts';
-import { replayWarehouse, wholeMonths } from '../../pipelines/operations/replay/warehouse.ts';
+import {
+  replayWarehouse,
+  type WarehouseReplayResult,
+  wholeMonths,
+} from '../../pipelines/operations/replay/warehouse.ts';
 import { runOperation } from '../support/operation.ts';
 import type { ReplayOptions } from './options.ts';
+
+/** What was rebuilt, or would be. */
+export function differenceLines({ tables, differences }: WarehouseReplayResult): readonly string[] {
+  if (differences === null) return [`rebuilt: ${tables.join(', ')}`];
+  return differences.map(
+    ({ table, missing, extra, changed }) => `${table}: ${missing} missing, ${extra} too many, ${changed} different`,
+  );
+}
 
 const dayOf = (date: Date): string => date.toISOString().slice(0, 10);
 
@@ -47,12 +59,8 @@ export async function replayClickHouse(options: ReplayOptions): Promise<void> {
             progress: (done, total, note) => progress.update(done, total, note),
           },
         );
-        const { states, heldMs, tables, differences } = report;
-        const lines = [`${states} states read, the sink held back for ${heldMs} ms`];
-        if (differences === null) lines.push(`rebuilt: ${tables.join(', ')}`);
-        for (const { table, missing, extra, changed } of differences ?? []) {
-          lines.push(`${table}: ${missing} missing, ${extra} too many, ${changed} different`);
-        }
+        const { states, heldMs } = report;
+        const lines = [`${states} states read, the sink held back for ${heldMs} ms`, ...differenceLines(report)];
         return { lines, report, complete: true };
       } finally {
         await kafka.close();

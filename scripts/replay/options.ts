@@ -2,6 +2,7 @@ import type { WindowSpec } from '../../pipelines/engagement/leaderboard/windows.
 import type { OperationFlags } from '../support/operation.ts';
 
 export interface ReplayOptions extends OperationFlags {
+  readonly pipeline: 'engagement' | 'prices';
   readonly sink?: 'clickhouse' | 'redis' | 'external';
   readonly stage?: 'leaderboard' | 'enrich';
   readonly variant?: string;

@@ -1,29 +1,41 @@
 /**
- * The operators' commands for prices on the real stack: letters are shown and written back, and after each case everything equals the same
- * SQL over Postgres.
+ * The operators' commands for prices on the real stack: letters are shown and written back, bars that nobody heard of are brought and taken off, and
+ * what was made wrong by hand in ClickHouse and Redis is made anew. After each case everything equals the same SQL over Postgres.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { clickHouseClient } from '../../connectors/clickhouse/client.ts';
+import { KafkaClient } from '../../connectors/kafka/client.ts';
 import { PostgresPool } from '../../connectors/postgres/pool.ts';
-import { clickHouseConfig, loadConfig } from '../../pipelines/config.ts';
+import { readToEnd } from '../../engine/restore.ts';
+import { REPOSITORY } from '../../infra/native/layout.ts';
+import { clickHouseConfig, kafkaOptions, loadConfig } from '../../pipelines/config.ts';
 import type { LetterCounts } from '../../pipelines/operations/dlq/catalogue.ts';
 import type { Described } from '../../pipelines/operations/dlq/describe.ts';
+import { operatorRecord, rowOfKey } from '../../pipelines/operations/operator-record.ts';
+import { CDC_PRICES } from '../../pipelines/prices/topics.ts';
 import { MONITOR, processesOf } from '../../pipelines/processes.ts';
+import { loseSlot } from '../support/lost-slot.ts';
 import { type Pipeline, startPipeline } from '../support/pipeline.ts';
 
 let pipeline: Pipeline;
 let pool: PostgresPool;
+let kafka: KafkaClient;
 beforeAll(async () => {
   const workers = processesOf(['prices']).filter((name) => name !== MONITOR);
   pipeline = await startPipeline({ instances: 1, workers });
   pool = new PostgresPool({ url: pipeline.env.SLUICE_POSTGRES_URL!, applicationName: 'test' });
+  kafka = new KafkaClient(kafkaOptions(loadConfig(pipeline.env), 'test'));
   await pool.query(
     `INSERT INTO stocks (id, symbol, name, exchange)
      VALUES (1, 'ONE', 'One', 'NYSE'), (2, 'TWO', 'Two', 'NASDAQ'), (3, 'THREE', 'Three', 'XETRA')`,
   );
 });
 afterAll(async () => {
-  await pool?.close();
+  await Promise.all([pool?.close(), kafka?.close()]);
   await pipeline?.stop();
 });
 
@@ -101,4 +113,114 @@ it('shows letters of bars, writes back those whose cause is mended, and reports 
   expect((await dlq('redrive', '--yes')).plan).toMatchObject({ redriven: 0, superseded: 0 });
   expect(await comparison()).toBe('equal');
   expect(await reasons('open')).toEqual({});
+});
+
+interface Backfilled {
+  readonly strays: { readonly retracted: number; readonly restored: number };
+  readonly compared: { readonly result: string };
+}
+
+const BACKFILL = ['--table', 'stock_prices', '--yes'] as const;
+const backfill = async (...args: readonly string[]) => await command<Backfilled>('backfill.ts', ...BACKFILL, ...args);
+
+/** Rows that capture told, and those that a command told. */
+async function rowsTold(): Promise<{ readonly captured: Set<string>; readonly byCommands: Set<string> }> {
+  const told = { captured: new Set<string>(), byCommands: new Set<string>() };
+  const reader = kafka.reader({ minBytes: 1, maxWaitMs: 50, maxBufferedBytes: 8 << 20 });
+  const ends = await kafka.offsets(CDC_PRICES, [0, 1, 2, 3], 'lastStable');
+  try {
+    for (const [partition, end] of ends) {
+      await readToEnd(reader, { topic: CDC_PRICES, partition, from: 0n, end }, ({ records }) => {
+        for (const record of records) {
+          const by = operatorRecord(record) === null ? told.captured : told.byCommands;
+          by.add(`${partition} ${rowOfKey(record.key!)}`);
+        }
+      });
+    }
+  } finally {
+    await reader.close();
+  }
+  return told;
+}
+
+it('brings bars that nobody captured, takes off what was deleted unheard, and goes on after SIGKILL', async () => {
+  const before = await rowsTold();
+  await loseSlot(pipeline, async () => {
+    await pool.query(`INSERT INTO stocks (id, symbol, name, exchange) VALUES (4, 'FOUR', 'Four', 'TSE')`);
+    await write([3, 4], 2_500, 30);
+    await pool.query('UPDATE stock_prices SET close = high WHERE stock_id = 1');
+    await pool.query('DELETE FROM stock_prices WHERE stock_id IN (1, 2) AND volume % 3 = 0');
+  });
+  // Of one stock, and only what it had in the range.
+  const tsOf = async (volume: number) => {
+    const { rows } = await pool.query<{ ms: bigint }>(
+      'SELECT (extract(epoch FROM ts) * 1000)::bigint AS ms FROM stock_prices WHERE stock_id = 2 AND volume = $1',
+      [volume],
+    );
+    return new Date(Number(rows[0]!.ms)).toISOString();
+  };
+  const range = await backfill('--symbol', 'TWO', '--from', await tsOf(19), '--to', await tsOf(11));
+  expect(range.result.strays).toMatchObject({ retracted: 3, restored: 0 });
+  expect(await comparison()).toBe('different');
+
+  const args = [join(REPOSITORY, 'scripts', 'backfill.ts'), ...BACKFILL, '--rate', '500'];
+  const killed = spawn(process.execPath, args, { cwd: REPOSITORY, env: pipeline.env, stdio: 'ignore' });
+  const read = async () => {
+    const { rows } = await pool.query<{ n: number }>(
+      `SELECT (progress ->> 'rowsRead')::int AS n FROM sluice_backfill WHERE status = 'running'`,
+    );
+    return rows[0]?.n ?? 0;
+  };
+  await expect.poll(read, { timeout: 120_000, interval: 100 }).toBeGreaterThan(1_000);
+  killed.kill('SIGKILL');
+  await once(killed, 'close');
+  // The rest is one piece of several chunks.
+  const { code, result } = await backfill('--rate', '20000');
+  expect(result.compared.result, JSON.stringify(result.compared)).toBe('equal');
+  expect({ code, ...result.strays }).toMatchObject({ code: 0, retracted: 17, restored: 0 });
+  const told = await rowsTold();
+  // A command names rows to the letter as capture does, in the same partition: else it could not be ordered behind their changes.
+  expect([...told.byCommands].filter((row) => !before.captured.has(row))).toEqual([]);
+  expect(told.captured.size - before.captured.size).toBe(5_000);
+  expect(await reasons('open')).toEqual({});
+});
+
+it('makes ClickHouse and Redis anew from the topics, beside what is read', async () => {
+  const clickHouse = clickHouseClient(clickHouseConfig(loadConfig(pipeline.env)));
+  const redis = new Redis(pipeline.env.SLUICE_REDIS_URL!);
+  try {
+    await clickHouse.command({
+      query: `INSERT INTO prices_bars_store SELECT * REPLACE (77 AS stock_id) FROM
+        (SELECT * FROM prices_bars_store FINAL WHERE stock_id = 1)`,
+    });
+    await clickHouse.command({
+      query: `ALTER TABLE prices_candles_minute_store DELETE WHERE interval = '5m' AND stock_id = 3 SETTINGS mutations_sync = 1`,
+    });
+    expect(await comparison()).toBe('different');
+    const flowing = write([1], 120, 40);
+    const replay = async (...args: string[]) =>
+      await command<Record<string, { differences: { table: string; missing: number; extra: number }[] | null }>>(
+        'replay.ts',
+        ...['--pipeline', 'prices', '--sink', 'clickhouse', '--yes', ...args],
+      );
+    const compared = (await replay('--compare')).result['prices.sink.clickhouse']!.differences!;
+    expect(compared.find(({ table }) => table === 'prices_bars_store')!.extra).toBeGreaterThan(20);
+    expect(compared.find(({ table }) => table === 'prices_candles_minute_store')!.missing).toBeGreaterThan(400);
+    expect(await comparison()).toBe('different');
+    expect(await replay()).toMatchObject({ code: 0 });
+    await flowing;
+    expect(await comparison()).toBe('equal');
+
+    await write([1], 5, 50);
+    const price = async () => await redis.hget('px:{prices}:latest:ONE', 'price');
+    await expect.poll(price, settle).toMatch(/^5\d/);
+    const right = await price();
+    await redis.hset('px:{prices}:latest:ONE', 'price', '1');
+    const { code, output } = await pipeline.script('replay.ts', '--pipeline', 'prices', '--sink', 'redis', '--yes');
+    expect(code, output).toBe(0);
+    expect(await price()).toBe(right);
+  } finally {
+    redis.disconnect();
+    await clickHouse.close();
+  }
 });

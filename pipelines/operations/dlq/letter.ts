@@ -80,6 +80,12 @@ export function resolutionHeaders(letterId: bigint, resolution: Resolution, runI
   return Object.entries(fields).map(([key, value]) => ({ key, value: Buffer.from(value) }));
 }
 
+/** The record's own time, ms; where it had none, when its letter was written. */
+export function recordTimeMs({ lastAt, writtenMs }: Pick<Letter, 'lastAt' | 'writtenMs'>): number {
+  const ms = Date.parse(lastAt);
+  return Number.isNaN(ms) ? writtenMs : ms;
+}
+
 /** Where the record came from, as operators write it. */
 export function sourceOf({ topic, partition, offset }: Pick<Letter, 'topic' | 'partition' | 'offset'>): string {
   return `${topic}:${partition}:${offset}`;

@@ -15,7 +15,7 @@ import type { LogClient, LogHeader, OutputBatch, TransactionalWriter } from '../
 import { operatorHeaders } from '../operator-record.ts';
 import type { DlqCatalogue } from './catalogue.ts';
 import { ANY_LETTER } from './filter.ts';
-import { type Letter, resolutionHeaders } from './letter.ts';
+import { type Letter, recordTimeMs, resolutionHeaders } from './letter.ts';
 import type { DlqPipeline, SinkRedrive } from './pipeline.ts';
 import { type CapturedCandidate, partitionName, type Selection } from './selection.ts';
 
@@ -134,7 +134,7 @@ async function commitChunk(letters: readonly Letter[], options: RedriveOptions, 
     }
     const batch = batches.get(name) ?? writer.batch(candidate.topic, candidate.partition);
     batches.set(name, batch);
-    batch.append(letter.key, letter.value, timeOf(letter), redriveHeaders(letter, { runId, scannedTo }));
+    batch.append(letter.key, letter.value, recordTimeMs(letter), redriveHeaders(letter, { runId, scannedTo }));
     written.push({ letter, candidate });
     resolve(letter, 'redriven');
   }
@@ -191,12 +191,6 @@ function redriveHeaders(letter: Letter, at: { readonly runId: string; readonly s
   const text = { 'sluice.attempts': String(letter.attempts), 'sluice.first-at': letter.firstAt };
   const own = Object.entries(text).map(([key, value]) => ({ key, value: Buffer.from(value) }));
   return [...operatorHeaders({ origin: 'redrive', ...at, force: false }), ...own];
-}
-
-/** The record's own time: the letter's is when it was written. */
-function timeOf({ lastAt, writtenMs }: Letter): number {
-  const ms = Date.parse(lastAt);
-  return Number.isNaN(ms) ? writtenMs : ms;
 }
 
 /** How many of a selection are superseded already; reads the captured partitions to their ends. */

@@ -4,6 +4,8 @@
  * The seam: the log of changes is asked for its end first (`from`), then the topic of present states is read to its end, then the log
  * is asked again (`seen`). What the states hold lies between the two. Once the sink has written up to `seen`, its own log of signed
  * changes from `from` on is laid over the states, and they are the rows exactly as of where the sink is.
+ *
+ * Of a log of versions, states and changes are one topic. There the sink is not waited for: the rebuilt tables may be ahead of it.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { type ClickHouseConfig, clickHouseClient } from '../../../connectors/clickhouse/client.ts';
@@ -21,9 +23,9 @@ import { readToEnd } from '../../../engine/restore.ts';
 
 /** What a pipeline says of its tables. */
 export interface WarehouseReplay {
-  /** Topic of signed changes that the sink reads. */
+  /** Topic of signed changes, or of versions, that the sink reads. */
   readonly changes: string;
-  /** Compacted topic with the present state of each row, written in the same transactions. */
+  /** Compacted topic with the present state of each row, written in the same transactions; of versions the same one. */
   readonly states: string;
   readonly tables: Omit<ShadowOptions, 'run' | 'leaseMs'>;
   /** Columns of `row`. */
@@ -121,12 +123,16 @@ class Run {
     const states = await this.#stage();
     const seen = await kafka.offsets(changes, this.#partitions, 'highWatermark');
     await probe?.('staged');
-    const filled = await this.#untilWritten(seen);
+    const filled = this.#versions ? await this.#build.written() : await this.#untilWritten(seen);
     await this.#build.stageLog(from, filled);
     this.#options.signal.throwIfAborted();
     await this.#build.fill(months);
     await probe?.('filled');
     return { states, tables: this.#build.tables, ...(await this.#underHold(filled)) };
+  }
+
+  get #versions(): boolean {
+    return this.#spec.tables.kind === 'versions';
   }
 
   async #stage(): Promise<number> {
@@ -193,6 +199,7 @@ class Run {
         await probe?.('held');
         if (mode === 'compare') return await this.#build.compare(months);
         await this.#build.swap(months);
+        if (this.#versions) await this.#build.renewProgress();
         await probe?.('swapped');
         return null;
       });

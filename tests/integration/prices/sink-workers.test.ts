@@ -7,6 +7,7 @@ import { RegistryClient } from '../../../connectors/registry/client.ts';
 import { ByteWriter } from '../../../engine/avro/byte-writer.ts';
 import type { RunnableWorker } from '../../../engine/stage-worker.ts';
 import { loadConfig } from '../../../pipelines/config.ts';
+import { DEPLOYMENTS_TOPIC } from '../../../pipelines/operations/topics.ts';
 import { encodeCandle, encodeCandleKey } from '../../../pipelines/prices/codec/candle.ts';
 import { encodeIndicators } from '../../../pipelines/prices/codec/indicators.ts';
 import { type IndicatorsReader, indicatorsReader } from '../../../pipelines/prices/indicators-reader.ts';
@@ -45,8 +46,7 @@ let database: EngagementDatabase;
 let redis: TestRedis;
 let reader: LatestPriceReader;
 let indicators: IndicatorsReader;
-const workers: RunnableWorker[] = [];
-const runs: Promise<void>[] = [];
+const workers = new Map<string, { readonly worker: RunnableWorker; readonly run: Promise<void> }>();
 
 beforeAll(async () => {
   [clickHouse, redis] = await Promise.all([startClickHouse(), startRedis(16_550)]);
@@ -57,10 +57,10 @@ beforeAll(async () => {
   await createTopic(brokers(), CANDLES);
   await createTopic(brokers(), INDICATORS);
   await createTopic(brokers(), DLQ);
+  await createTopic(brokers(), DEPLOYMENTS_TOPIC);
 }, 120_000);
 afterAll(async () => {
-  await Promise.all(workers.map((worker) => worker.stop()));
-  await Promise.all(runs);
+  await Promise.all([...workers.keys()].map(stop));
   await Promise.all([reader?.close(), indicators?.close()]);
   await database?.close();
   await Promise.all([clickHouse?.stop(), redis?.stop()]);
@@ -95,38 +95,69 @@ async function append(topic: string, records: readonly { readonly key: Buffer; r
 async function start(names: readonly string[]): Promise<void> {
   for (const name of names) {
     const worker = await PRICES_SINKS[name]!(workerEnvironment(name, testConfig(), logger));
-    workers.push(worker);
-    runs.push(worker.run());
+    workers.set(name, { worker, run: worker.run() });
   }
 }
 
-it('mirror candles and take off what tombstones name', { timeout: 120_000 }, async () => {
+async function stop(name: string): Promise<void> {
+  const { worker, run } = workers.get(name)!;
+  await worker.stop();
+  await run;
+}
+
+async function tellCandles(...outputs: readonly CandleOutput[]) {
   const [keyId, valueId] = [await idOf(SUBJECTS.candleKey), await idOf(SUBJECTS.candle)];
-  const tell = (...outputs: readonly CandleOutput[]) =>
-    append(
-      CANDLES,
-      outputs.map((output) => ({
-        key: bytes(() => encodeCandleKey(writer, keyId, candleKey(output))),
-        value: output.kind === 'tombstone' ? null : bytes(() => encodeCandle(writer, valueId, { body: output.body })),
-      })),
-    );
-  const day = (stock: bigint, close: bigint) =>
-    candle({ stock_id: stock, interval: '1d', start: TODAY }, close, { source_commit_ts: Date.now() });
-  await tell(day(1n, 5_000_000n), day(2n, 6_000_000n));
+  await append(
+    CANDLES,
+    outputs.map((output) => ({
+      key: bytes(() => encodeCandleKey(writer, keyId, candleKey(output))),
+      value: output.kind === 'tombstone' ? null : bytes(() => encodeCandle(writer, valueId, { body: output.body })),
+    })),
+  );
+}
+
+const day = (stock: bigint, close: bigint) =>
+  candle({ stock_id: stock, interval: '1d', start: TODAY }, close, { source_commit_ts: Date.now() });
+
+async function closes(): Promise<string> {
+  const query = 'SELECT toString(close) AS c FROM prices_candles ORDER BY stock_id';
+  return (await selectRows<{ c: string }>(database.client, query)).map(({ c }) => c).join();
+}
+
+it('mirror candles and take off what tombstones name', { timeout: 120_000 }, async () => {
+  await tellCandles(day(1n, 5_000_000n), day(2n, 6_000_000n));
   await start([CANDLES_SINK, LATEST_SINK]);
-  const closes = async () =>
-    (
-      await selectRows<{ c: string }>(
-        database.client,
-        'SELECT toString(close) AS c FROM prices_candles ORDER BY stock_id',
-      )
-    ).map(({ c }) => c);
   const shown = async () => (await reader.latest(['S1', 'S2'])).map((one) => one?.price ?? null);
-  await until('both show both', async () => String(await closes()) === '5,6' && String(await shown()) === '5,6');
-  await tell(day(1n, 5_500_000n), candleGone({ stock_id: 2n, interval: '1d', start: TODAY }));
-  await until('the correction and the removal are there', async () => String(await closes()) === '5.5');
+  await until('both show both', async () => (await closes()) === '5,6' && String(await shown()) === '5,6');
+  await tellCandles(day(1n, 5_500_000n), candleGone({ stock_id: 2n, interval: '1d', start: TODAY }));
+  await until('the correction and the removal are there', async () => (await closes()) === '5.5');
   await until('in Redis too', async () => (await shown()).join() === '5.5,');
   expect(await shown()).toEqual(['5.5', null]);
+});
+
+it('rebuild what they may have missed the end of, after an absence', { timeout: 120_000 }, async () => {
+  await stop(CANDLES_SINK);
+  // A candle whose tombstone the topic has let go.
+  await database.client.command({
+    query: `INSERT INTO prices_candles_day_store SELECT * REPLACE (9 AS stock_id) FROM
+      (SELECT * FROM prices_candles_day_store FINAL WHERE stock_id = 1)`,
+  });
+  await tellCandles(day(3n, 7_000_000n));
+  await start([CANDLES_SINK]);
+  await until('it goes on', async () => (await closes()) === '5.5,7,5.5');
+  await stop(CANDLES_SINK);
+  const columns = 'pipeline, topic, partition, generation, next_offset, lsn, stream_time';
+  await database.client.command({
+    query: `INSERT INTO sluice_progress (${columns}, updated_at)
+      SELECT ${columns}, now64(3) - INTERVAL 4 DAY FROM sluice_progress FINAL WHERE pipeline = '${CANDLES_SINK}'`,
+  });
+  await tellCandles(day(4n, 8_000_000n));
+  await start([CANDLES_SINK]);
+  await until('it is gone, and what came meanwhile is there', async () => (await closes()) === '5.5,7,8');
+  await tellCandles(day(4n, 8_500_000n));
+  await until('it goes on', async () => (await closes()) === '5.5,7,8.5');
+  const shadows = "SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE '%shadow%'";
+  expect(await selectRows(database.client, shadows)).toEqual([]);
 });
 
 it('mirror indicators, with the time of their record and the stamp', { timeout: 120_000 }, async () => {
