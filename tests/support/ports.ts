@@ -11,19 +11,20 @@ const QUARTER = FIRST + (Number(process.env.VITEST_POOL_ID ?? 0) % QUARTERS) * S
 
 const given = new Set<number>();
 
-/** The first of ten consecutive free ports on loopback. The search starts at another place for each process. */
-export async function freePortBase(): Promise<number> {
+/** The first of consecutive free ports on loopback, ten or so many tens. The search starts at another place for each process. */
+export async function freePortBase(tens = 1): Promise<number> {
   for (let step = 0; step < SLOTS; step++) {
-    const base = QUARTER + ((process.pid + step * 7) % SLOTS) * SPAN;
-    if (given.has(base) || !(await allFree(base))) continue;
-    given.add(base);
+    const base = QUARTER + ((process.pid + step * 7) % (SLOTS - tens + 1)) * SPAN;
+    const bases = Array.from({ length: tens }, (_, ten) => base + ten * SPAN);
+    if (bases.some((one) => given.has(one)) || !(await allFree(base, tens * SPAN))) continue;
+    for (const one of bases) given.add(one);
     return base;
   }
-  throw new Error(`No ten free ports between ${QUARTER} and ${QUARTER + SLOTS * SPAN}`);
+  throw new Error(`No ${tens * SPAN} free ports between ${QUARTER} and ${QUARTER + SLOTS * SPAN}`);
 }
 
-async function allFree(base: number): Promise<boolean> {
-  for (let port = base; port < base + SPAN; port++) if (!(await isFree(port))) return false;
+async function allFree(base: number, count: number): Promise<boolean> {
+  for (let port = base; port < base + count; port++) if (!(await isFree(port))) return false;
   return true;
 }
 
