@@ -178,6 +178,13 @@ function handOver() {
       child.kill(signal);
     });
   }
+  // npm that is told to end ends the shell between us, which passes nothing on; npm that was killed cannot.
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.env.npm_lifecycle_event === undefined || process.ppid === parent) return;
+    clearInterval(watch);
+    child.kill('SIGTERM');
+  }, 500).unref();
   child.once('error', (error) =>
     fail(`${target} could not be started: ${error.message}`, 'Remove node_modules and try again.'),
   );

@@ -136,6 +136,22 @@ describe('bootstrap', () => {
     expect(await ended).toMatchObject({ code: 9, stdout: `waiting\ngot ${signal}\n` });
   });
 
+  it.each(['SIGTERM', 'SIGKILL'] as const)('ends its target when npm’s shell is gone by %s', async (signal) => {
+    script(`
+      const { writeFileSync } = require('node:fs');
+      process.on('SIGTERM', () => { writeFileSync('ended', ''); process.exit(); });
+      setInterval(() => {}, 1000);
+      writeFileSync('waiting', '');
+    `);
+    const line = `"${process.execPath}" "${join(clone, 'scripts', 'bootstrap.mjs')}" scripts/target.ts; true`;
+    const env = { PATH: process.env.PATH, npm_execpath: join(clone, 'npm.js'), npm_lifecycle_event: 'start' };
+    const shell = spawn('/bin/sh', ['-c', line], { cwd: clone, env, stdio: 'ignore' });
+    const exists = (name: string) => poll(() => existsSync(join(clone, name)), { timeoutMs: 20_000, everyMs: 10 });
+    expect(await exists('waiting')).toBe(true);
+    shell.kill(signal);
+    expect(await exists('ended')).toBe(true);
+  });
+
   it('gives scripts the running stack’s environment, below what is set already', async () => {
     script('console.log(process.env.SLUICE_A, process.env.SLUICE_B)');
     mkdirSync(join(clone, '.sluice'), { recursive: true });
