@@ -167,31 +167,30 @@ it('brings only the range that was asked for, with what has left it unheard', as
 });
 
 it('goes on after SIGKILL of the script, of Connect, of the broker and of enrich, while events flow', async () => {
-  const flowing = pipeline.generate(
-    ...['--rate', '300', '--seconds', '60', '--updates', '8', '--deletes', '3', '--contents', '50', '--seed', '5'],
-  );
-  const args = [...ALL, '--rate', '400'];
-  const first = start(args);
-  await untilRead(1_000);
-  expect(await backfill(...args)).toMatchObject({ code: 2, message: expect.stringContaining('BACKFILL_DRIVEN') });
-  expect(await backfill(...ALL, '--content', B)).toMatchObject({
-    code: 2,
-    message: expect.stringContaining('BACKFILL_UNDER_WAY'),
+  const traffic = ['--rate', '300', '--updates', '8', '--deletes', '3', '--contents', '50', '--seed', '5'];
+  await pipeline.during(traffic, async () => {
+    const args = [...ALL, '--rate', '400'];
+    const first = start(args);
+    await untilRead(1_000);
+    expect(await backfill(...args)).toMatchObject({ code: 2, message: expect.stringContaining('BACKFILL_DRIVEN') });
+    expect(await backfill(...ALL, '--content', B)).toMatchObject({
+      code: 2,
+      message: expect.stringContaining('BACKFILL_UNDER_WAY'),
+    });
+    await killed(first);
+    const second = start(args);
+    await untilRead(2_500);
+    await pipeline.stack.kill('connect', 'SIGKILL');
+    await pipeline.stack.untilUp('connect', 180_000);
+    await untilRead(4_000);
+    await pipeline.stack.kill('kafka', 'SIGKILL');
+    await pipeline.stack.untilUp('kafka', 180_000);
+    await untilRead(5_500);
+    await killed(second);
+    const enrich = pipeline.workers.find(({ name }) => name === 'engagement.enrich')!;
+    await enrich.process.kill('SIGKILL');
+    await enrich.process.untilUp(180_000);
   });
-  await killed(first);
-  const second = start(args);
-  await untilRead(2_500);
-  await pipeline.stack.kill('connect', 'SIGKILL');
-  await pipeline.stack.untilUp('connect', 180_000);
-  await untilRead(4_000);
-  await pipeline.stack.kill('kafka', 'SIGKILL');
-  await pipeline.stack.untilUp('kafka', 180_000);
-  await untilRead(5_500);
-  await killed(second);
-  const enrich = pipeline.workers.find(({ name }) => name === 'engagement.enrich')!;
-  await enrich.process.kill('SIGKILL');
-  await enrich.process.untilUp(180_000);
-  await flowing;
   const { code, result } = await backfill(...ALL, '--rate', '20000');
   expect({ code, compared: result.compared.result }).toEqual({ code: 0, compared: 'equal' });
   const runs = await pool.query('SELECT 1 FROM sluice_backfill WHERE status = $1', ['done']);

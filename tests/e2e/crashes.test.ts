@@ -15,19 +15,27 @@ afterAll(async () => {
   await pipeline?.stop();
 });
 
-const traffic = (seconds: number, seed: number) =>
-  pipeline.generate(
-    ...['--rate', '600', '--seconds', String(seconds), '--updates', '8', '--deletes', '3', '--late', '5'],
-    ...['--contents', '300', '--content-edits', '120', '--seed', String(seed)],
-  );
+const traffic = (seed: number) => [
+  ...['--rate', '600', '--updates', '8', '--deletes', '3', '--late', '5'],
+  ...['--contents', '300', '--content-edits', '120', '--seed', String(seed)],
+];
 
 const one = (name: string, instance: number): WorkerChild => {
   return pipeline.workers.filter((worker) => worker.name === name)[instance]!;
 };
 
-/** Waits until every worker that should run answers and somebody owns each of its partitions. */
+const WORKERS = ['engagement.enrich', 'engagement.leaderboard', 'engagement.sink.clickhouse', 'engagement.sink.redis'];
+const UNTIL = { timeout: 60_000, interval: 100 };
+
+/** How many partitions each instance of a worker turns; null: it does not make progress. */
+async function owned(name: string): Promise<readonly (number | null)[]> {
+  const answers = await Promise.all([0, 1].map((instance) => one(name, instance).scraper.ready()));
+  return answers.map(({ ok, reason }) => (ok ? Number(/^(\d+) partitions$/.exec(reason)?.[1]) : null));
+}
+
+/** Waits until both instances of every worker make progress and share its partitions. */
 async function untilWhole(): Promise<void> {
-  await Promise.all(pipeline.workers.map(({ process }) => process.untilUp(60_000)));
+  for (const name of WORKERS) await expect.poll(async () => await owned(name), UNTIL).toEqual([2, 2]);
 }
 
 async function expectEqual(): Promise<void> {
@@ -37,58 +45,54 @@ async function expectEqual(): Promise<void> {
 }
 
 it('is equal with two instances of each worker and no faults', async () => {
-  await traffic(6, 1);
+  await pipeline.during(traffic(1), untilWhole);
   await expectEqual();
 });
 
 it('is equal after SIGKILL of each worker in turn while events flow', async () => {
-  const flowing = traffic(24, 2);
-  for (const name of ['enrich', 'leaderboard', 'sink.clickhouse', 'sink.redis']) {
-    const { process } = one(`engagement.${name}`, 0);
-    await process.kill('SIGKILL');
-    await process.untilUp(60_000);
-    await one(`engagement.${name}`, 1).process.kill('SIGKILL');
-  }
-  await flowing;
-  await untilWhole();
+  await pipeline.during(traffic(2), async () => {
+    for (const name of WORKERS) {
+      const { process } = one(name, 0);
+      await process.kill('SIGKILL');
+      await process.untilUp(60_000);
+      await one(name, 1).process.kill('SIGKILL');
+    }
+    await untilWhole();
+  });
   await expectEqual();
 });
 
 it.each(['connect', 'kafka', 'redis', 'clickhouse'] as const)(
   'is equal after SIGKILL of %s while events flow',
   async (service) => {
-    const flowing = traffic(12, service.length);
-    await pipeline.stack.kill(service, 'SIGKILL');
-    await pipeline.stack.untilUp(service, 60_000);
-    await flowing;
-    await untilWhole();
+    await pipeline.during(traffic(service.length), async () => {
+      await pipeline.stack.kill(service, 'SIGKILL');
+      await pipeline.stack.untilUp(service, 60_000);
+      await untilWhole();
+    });
     await expectEqual();
   },
 );
 
 it('is equal after a Redis that has lost its data was rebuilt', async () => {
-  const flowing = traffic(6, 9);
   const redis = new Redis(pipeline.env.SLUICE_REDIS_URL!);
-  await redis.flushall();
+  await pipeline.during(traffic(9), async () => await redis.flushall());
   redis.disconnect();
-  await flowing;
   await expectEqual();
 });
 
 it('is equal after a paused worker wakes up when another has taken over', async () => {
-  const names = ['engagement.enrich', 'engagement.leaderboard', 'engagement.sink.clickhouse', 'engagement.sink.redis'];
-  const flowing = traffic(30, 10);
-  for (const name of names) await one(name, 0).process.kill('SIGSTOP');
-  // The session timeout is 6 s: when the other instance owns all four partitions, the paused one is a zombie.
-  await expect.poll(async () => await ownsAll(names), { timeout: 60_000, interval: 500 }).toBe(true);
-  for (const name of names) await one(name, 0).process.kill('SIGCONT');
-  await flowing;
-  await untilWhole();
+  await pipeline.during(traffic(10), async () => {
+    for (const name of WORKERS) await one(name, 0).process.kill('SIGSTOP');
+    // The session timeout is 6 s: when the other instance owns all four partitions, the paused one is a zombie.
+    for (const name of WORKERS) await expect.poll(async () => await alone(name), UNTIL).toBe('4 partitions');
+    for (const name of WORKERS) await one(name, 0).process.kill('SIGCONT');
+    await untilWhole();
+  });
   await expectEqual();
 });
 
-/** Whether the second instances report four partitions each. */
-async function ownsAll(names: readonly string[]): Promise<boolean> {
-  const answers = await Promise.all(names.map((name) => one(name, 1).scraper.ready()));
-  return answers.every(({ ok, reason }) => ok && reason === '4 partitions');
+/** What the second instance of a worker says. */
+async function alone(name: string): Promise<string> {
+  return (await one(name, 1).scraper.ready()).reason;
 }

@@ -38,7 +38,7 @@ afterAll(async () => {
   await registry?.close();
 });
 
-const SECONDS = 8;
+const SECONDS = 4;
 const RATE = 500;
 const traffic = (seed: number) =>
   pipeline.generate(

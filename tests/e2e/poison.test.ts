@@ -193,33 +193,22 @@ it(`writes ${LETTERS} letters back once, killed in the middle and run twice, whi
   const before = await contentEnd();
   await insertContent(`${LATER}2`);
   await expect.poll(contentEnd, { timeout: 60_000, interval: 200 }).toBeGreaterThan(before);
-  const flowing = pipeline.generate(
-    '--rate',
-    '400',
-    '--seconds',
-    '40',
-    '--contents',
-    '40',
-    '--updates',
-    '8',
-    '--seed',
-    '6',
-  );
-  const letters = await dlqEnd();
-  const killed = startRedrive('--rate', '200');
-  const ended = once(killed, 'close');
-  await expect.poll(dlqEnd, { timeout: 120_000, interval: 100 }).toBeGreaterThan(letters);
-  killed.kill('SIGKILL');
-  await ended;
-  const left = (await reasons('open')).UNKNOWN_CONTENT ?? 0;
-  expect(left).toBeGreaterThan(0);
-  const again = await dlq<RedriveCounts>('redrive', '--yes', '--rate', '3000', '--reason', 'UNKNOWN_CONTENT');
-  expect(again.code).toBe(0);
-  // The traffic updates some of these rows meanwhile.
-  expect(again.result.redriven + again.result.superseded).toBe(left);
-  const nothing = await dlq('redrive', '--yes', '--reason', 'UNKNOWN_CONTENT');
-  expect(nothing).toMatchObject({ code: 0, plan: { redriven: 0, superseded: 0 } });
-  await flowing;
+  await pipeline.during(['--rate', '400', '--contents', '40', '--updates', '8', '--seed', '6'], async () => {
+    const letters = await dlqEnd();
+    const killed = startRedrive('--rate', '200');
+    const ended = once(killed, 'close');
+    await expect.poll(dlqEnd, { timeout: 120_000, interval: 100 }).toBeGreaterThan(letters);
+    killed.kill('SIGKILL');
+    await ended;
+    const left = (await reasons('open')).UNKNOWN_CONTENT ?? 0;
+    expect(left).toBeGreaterThan(0);
+    const again = await dlq<RedriveCounts>('redrive', '--yes', '--rate', '3000', '--reason', 'UNKNOWN_CONTENT');
+    expect(again.code).toBe(0);
+    // The traffic updates some of these rows meanwhile.
+    expect(again.result.redriven + again.result.superseded).toBe(left);
+    const nothing = await dlq('redrive', '--yes', '--reason', 'UNKNOWN_CONTENT');
+    expect(nothing).toMatchObject({ code: 0, plan: { redriven: 0, superseded: 0 } });
+  });
   await untilOpen({});
   await expectEqual();
   expect((await reasons('redriven')).UNKNOWN_CONTENT).toBeGreaterThan(LETTERS / 2);

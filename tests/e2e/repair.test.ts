@@ -40,7 +40,7 @@ beforeAll(async () => {
   redis = new Redis(config.SLUICE_REDIS_URL);
   log = new KafkaClient(kafkaOptions(config, 'test-repair'));
   registry = new RegistryClient({ url: config.SLUICE_REGISTRY_URL });
-  await traffic(4, 1);
+  await pipeline.generate(...traffic(1), '--seconds', '4');
   expect((await pipeline.reconcile()).report.result).toBe('equal');
 });
 afterAll(async () => {
@@ -49,11 +49,10 @@ afterAll(async () => {
   await pipeline?.stop();
 });
 
-const traffic = async (seconds: number, seed: number) =>
-  await pipeline.generate(
-    ...['--rate', '300', '--seconds', String(seconds), '--updates', '8', '--deletes', '3', '--late', '5'],
-    ...['--contents', '60', '--content-edits', '120', '--seed', String(seed)],
-  );
+const traffic = (seed: number) => [
+  ...['--rate', '300', '--updates', '8', '--deletes', '3', '--late', '5'],
+  ...['--contents', '60', '--content-edits', '120', '--seed', String(seed)],
+];
 
 interface Answer {
   readonly outcome: string;
@@ -209,12 +208,12 @@ it('goes on from wherever a repair was killed', async () => {
 
 it('takes off what rollups count twice while events flow', async () => {
   const { content_id } = await event(5);
-  const flowing = traffic(25, 2);
-  await command(
-    `INSERT INTO engagement_daily_store SELECT * FROM engagement_daily_store WHERE content_id = '${content_id}'`,
-  );
-  const { answer } = await run('--yes');
-  await flowing;
+  const { answer } = await pipeline.during(traffic(2), async () => {
+    await command(
+      `INSERT INTO engagement_daily_store SELECT * FROM engagement_daily_store WHERE content_id = '${content_id}'`,
+    );
+    return await run('--yes');
+  });
   expect(unequal(answer.result!.before), JSON.stringify(answer)).toEqual(['clickhouse.daily']);
   expect(unequal(answer.result!.after)).toEqual([]);
   expect((await pipeline.reconcile()).report.result).toBe('equal');

@@ -20,7 +20,7 @@ const folder = mkdtempSync(join(tmpdir(), 'sluice-replay-'));
 beforeAll(async () => {
   pipeline = await startPipeline({ instances: 1 });
   redis = new Redis(pipeline.env.SLUICE_REDIS_URL!);
-  await traffic(10, 1);
+  await pipeline.generate(...traffic(1), '--rate', '2000', '--seconds', '4');
   await expectEqual();
 });
 afterAll(async () => {
@@ -30,11 +30,11 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const traffic = (seconds: number, seed: number) =>
-  pipeline.generate(
-    ...['--rate', '300', '--seconds', String(seconds), '--updates', '8', '--deletes', '3', '--late', '5'],
-    ...['--contents', '200', '--content-edits', '30', '--seed', String(seed)],
-  );
+const traffic = (seed: number) => [
+  ...['--rate', '300', '--updates', '8', '--deletes', '3', '--late', '5'],
+  ...['--contents', '200', '--content-edits', '30', '--seed', String(seed)],
+];
+const during = <T>(seed: number, work: () => Promise<T>) => pipeline.during(traffic(seed), work);
 
 async function expectEqual(): Promise<void> {
   const { report, output } = await pipeline.reconcile();
@@ -77,24 +77,24 @@ it('rebuilds ClickHouse', async () => {
       const [row] = await selectRows<{ events: string }>(client, 'SELECT sum(events) AS events FROM engagement_weekly');
       return Number(row!.events);
     };
-    const flowing = traffic(25, 2);
-    await client.command({ query: 'INSERT INTO engagement_daily_store SELECT * FROM engagement_daily_store' });
-    await client.command({
-      query: 'ALTER TABLE engagement_hourly_store UPDATE plays = plays + 1 WHERE 1 SETTINGS mutations_sync = 2',
+    await during(2, async () => {
+      await client.command({ query: 'INSERT INTO engagement_daily_store SELECT * FROM engagement_daily_store' });
+      await client.command({
+        query: 'ALTER TABLE engagement_hourly_store UPDATE plays = plays + 1 WHERE 1 SETTINGS mutations_sync = 2',
+      });
+      const before = await count();
+      const weekly = watch(count);
+      const compared = await replay('--sink', 'clickhouse', '--compare', '--yes');
+      const differences = compared.result.differences as readonly { table: string; changed: number }[];
+      expect(differences.find(({ table }) => table === 'engagement_daily_store')!.changed).toBeGreaterThan(0);
+      expect(differences.find(({ table }) => table === 'engagement_weekly_store')).toMatchObject({
+        ...{ missing: 0, extra: 0, changed: 0 },
+      });
+      const { result } = await replay('--sink', 'clickhouse', '--yes');
+      expect(result.tables).toContain('engagement_daily_store');
+      // Deletes go on: a tenth is more than they can take, and less than any partial state would miss.
+      expect(await weekly.least()).toBeGreaterThan(before * 0.9);
     });
-    const before = await count();
-    const weekly = watch(count);
-    const compared = await replay('--sink', 'clickhouse', '--compare', '--yes');
-    const differences = compared.result.differences as readonly { table: string; changed: number }[];
-    expect(differences.find(({ table }) => table === 'engagement_daily_store')!.changed).toBeGreaterThan(0);
-    expect(differences.find(({ table }) => table === 'engagement_weekly_store')).toMatchObject({
-      ...{ missing: 0, extra: 0, changed: 0 },
-    });
-    const { result } = await replay('--sink', 'clickhouse', '--yes');
-    expect(result.tables).toContain('engagement_daily_store');
-    await flowing;
-    // Deletes go on: a tenth is more than they can take, and less than any partial state would miss.
-    expect(await weekly.least()).toBeGreaterThan(before * 0.9);
     await expectEqual();
   } finally {
     await client.close();
@@ -102,14 +102,14 @@ it('rebuilds ClickHouse', async () => {
 });
 
 it('rebuilds Redis', async () => {
-  const flowing = traffic(20, 3);
-  const [first] = await redis.zrevrange(BOARD, 0, 0);
-  await redis.zadd(BOARD, 1_000_000, '00000000-0000-4000-8000-000000000000');
-  await redis.zrem(BOARD, first!);
-  const board = watch(async () => await redis.zcard(BOARD));
-  await replay('--sink', 'redis', '--yes');
-  await flowing;
-  expect(await board.least()).toBeGreaterThan(50);
+  await during(3, async () => {
+    const [first] = await redis.zrevrange(BOARD, 0, 0);
+    await redis.zadd(BOARD, 1_000_000, '00000000-0000-4000-8000-000000000000');
+    await redis.zrem(BOARD, first!);
+    const board = watch(async () => await redis.zcard(BOARD));
+    await replay('--sink', 'redis', '--yes');
+    expect(await board.least()).toBeGreaterThan(50);
+  });
   await expectEqual();
 });
 
@@ -140,19 +140,18 @@ it('rolls other rules and windows of the leaderboards out over history, and take
     env: { ...pipeline.env, SLUICE_LEADERBOARD_VARIANT: 'b', SLUICE_STATE_DIR: folder, SLUICE_METRICS_PORT: '0' },
     stdio: 'ignore',
   });
-  const flowing = traffic(30, 4);
-  const { result } = await replay('--stage', 'leaderboard', '--variant', 'b', '--compare');
-  const changes = result.changes as readonly { board: string; live: unknown; other: unknown }[];
-  // Fewer places take contents off; fewer samples put some on.
-  expect(changes.filter(({ board, other }) => board === '1w events' && other === null).length).toBeGreaterThan(0);
-  expect(changes.filter(({ board, live, other }) => board === '1w events' && live !== null && other !== null)).toEqual(
-    [],
-  );
-  const board = watch(async () => await redis.zcard(BOARD));
-  await replay('--stage', 'leaderboard', '--variant', 'b', '--swap', '--yes');
-  expect(await redis.zcard(BOARD)).toBeLessThanOrEqual(40 * 4);
-  await flowing;
-  expect(await board.least()).toBeGreaterThanOrEqual(40);
+  await during(4, async () => {
+    const { result } = await replay('--stage', 'leaderboard', '--variant', 'b', '--compare');
+    const changes = result.changes as readonly { board: string; live: unknown; other: unknown }[];
+    const weekly = changes.filter(({ board }) => board === '1w events');
+    // Fewer places take contents off; fewer samples put some on.
+    expect(weekly.filter(({ other }) => other === null).length).toBeGreaterThan(0);
+    expect(weekly.filter(({ live, other }) => live !== null && other !== null)).toEqual([]);
+    const board = watch(async () => await redis.zcard(BOARD));
+    await replay('--stage', 'leaderboard', '--variant', 'b', '--swap', '--yes');
+    expect(await redis.zcard(BOARD)).toBeLessThanOrEqual(40 * 4);
+    expect(await board.least()).toBeGreaterThanOrEqual(40);
+  });
   expect(await redis.zcard('lb:{engagement:3h}:events')).toBeGreaterThan(0);
   expect(await redis.keys('lb:{engagement:1h}:*')).toEqual([]);
   const { report } = await pipeline.reconcile();
@@ -164,7 +163,7 @@ it('rolls other rules and windows of the leaderboards out over history, and take
   await once(green, 'exit');
   await Promise.all(pipeline.workers.map(({ process }) => process.untilUp(60_000)));
   await replay('--stage', 'leaderboard', '--variant', 'a', '--retire', '--yes');
-  await traffic(6, 5);
+  await during(5, async () => {});
   await expectEqual();
 });
 
@@ -181,10 +180,10 @@ it('rolls other logic of the enrichment out over history', async () => {
     const { result: compared } = await replay('--stage', 'enrich', '--max-pct', '60', '--compare');
     expect(compared.rows).toBe(before.rows);
     expect(compared.changed).toBeGreaterThan(0);
-    const flowing = traffic(10, 6);
-    const { result } = await replay('--stage', 'enrich', '--max-pct', '60', '--swap', '--yes');
-    expect(result).toEqual({ deployment: { revision: 1, maxPctBp: 6_000 }, edition: '1.1' });
-    await flowing;
+    await during(6, async () => {
+      const { result } = await replay('--stage', 'enrich', '--max-pct', '60', '--swap', '--yes');
+      expect(result).toEqual({ deployment: { revision: 1, maxPctBp: 6_000 }, edition: '1.1' });
+    });
     await expectEqual();
     expect((await greatest()).pct).toBe(6_000);
     expect((await replay('--stage', 'enrich', '--compare')).result.changed).toBe(0);

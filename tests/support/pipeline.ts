@@ -7,6 +7,7 @@ import { Children, type WorkerChild } from '../../scripts/start/children.ts';
 import { deploy } from '../../scripts/start/deploy.ts';
 import { mustRun, runScript, type TaskResult } from '../../scripts/start/task.ts';
 import { freePortBase } from './ports.ts';
+import { trafficDuring } from './traffic.ts';
 
 export interface Pipeline {
   readonly stack: Stack;
@@ -17,6 +18,8 @@ export interface Pipeline {
   readonly stateDirs: readonly string[];
   /** Runs the generator to its end. */
   generate(...args: readonly string[]): Promise<void>;
+  /** Runs `work` with the generator's traffic before, beside and after it: no longer than the work takes. */
+  during<T>(traffic: readonly string[], work: () => Promise<T>): Promise<T>;
   /** Runs a script, whatever its exit code. */
   script(name: string, ...args: readonly string[]): Promise<TaskResult>;
   /** Runs reconcile and gives back what it found; the last line of its output is JSON. */
@@ -85,6 +88,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     workers: sets.flatMap((children) => children.workers),
     stateDirs,
     generate: async (...args) => await mustRun('generate.ts', args, run),
+    during: async (traffic, work) => await trafficDuring(env, traffic, work),
     script: async (name, ...args) => await runScript(name, args, run),
     reconcile: async () => {
       const { code, output } = await runScript('reconcile.ts', ['--json', '--deadline', '120'], run);
