@@ -1,4 +1,7 @@
-/** The generator's traffic around a piece of work: it flows before the work begins and is still flowing when it has ended. */
+/**
+ * The generator's traffic around a piece of work: it flows before the work begins and for as long as the work takes, within bounds. Rows that
+ * pile up behind slow work would make it slower still: each edit of a content corrects all of its rows.
+ */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -8,9 +11,10 @@ import { REPOSITORY } from '../../infra/native/layout.ts';
 /** So much WAL is traffic, whatever it writes, and no heartbeat. */
 const FLOWING_BYTES = 64 * 1024;
 const DEADLINE_MS = 60_000;
+const LONGEST_SECONDS = 30;
 
 /**
- * Runs `work` between two moments at which the generator is seen writing, then ends the generator after a whole transaction.
+ * Runs `work` once the generator is seen writing, then ends the generator after a whole transaction.
  * @param traffic the generator's arguments but for `--seconds`
  */
 export async function trafficDuring<T>(
@@ -24,7 +28,7 @@ export async function trafficDuring<T>(
   const untilFlowing = async () => {
     const begin = await written(postgres);
     const deadline = performance.now() + DEADLINE_MS;
-    while ((await written(postgres)) - begin < FLOWING_BYTES) {
+    while (!generator.ended() && (await written(postgres)) - begin < FLOWING_BYTES) {
       if (performance.now() > deadline) throw new Error(`no traffic within ${DEADLINE_MS} ms`);
       await Promise.race([pause(20), generator.failed]);
     }
@@ -48,7 +52,7 @@ async function written(postgres: pg.Client): Promise<number> {
 }
 
 function startGenerator(env: NodeJS.ProcessEnv, traffic: readonly string[]) {
-  const args = [join(REPOSITORY, 'scripts', 'generate.ts'), ...traffic, '--seconds', '0'];
+  const args = [join(REPOSITORY, 'scripts', 'generate.ts'), ...traffic, '--seconds', String(LONGEST_SECONDS)];
   const child = spawn(process.execPath, args, { cwd: REPOSITORY, env, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
@@ -57,13 +61,15 @@ function startGenerator(env: NodeJS.ProcessEnv, traffic: readonly string[]) {
     });
   }
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  /** Never resolves: it ends by itself only when something is wrong. */
-  const failed = closed.then((): never => {
+  /** Never resolves. */
+  const failed = closed.then((): Promise<never> => {
+    if (child.exitCode === 0) return new Promise(() => {});
     throw new Error(`the traffic has ended with ${child.exitCode ?? child.signalCode}:\n${output}`);
   });
   failed.catch(() => undefined);
   return {
     failed,
+    ended: () => child.exitCode !== null || child.signalCode !== null,
     async stop(): Promise<void> {
       child.kill('SIGTERM');
       await closed;
