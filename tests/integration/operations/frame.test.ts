@@ -26,8 +26,9 @@ beforeAll(async () => {
   server = await startClickHouse();
   database = await engagementDatabase(server.url, 'frame');
   kafka = new KafkaClient({ brokers: brokers(), clientId: 'test' });
-  for (const topic of ['sluice.audit', DLQ]) await createTopic(brokers(), topic);
-  await createTopic(brokers(), CAPTURED, { partitions: 4 });
+  // Without --pipeline a command looks at every pipeline.
+  for (const topic of ['sluice.audit', DLQ, 'prices.dlq']) await createTopic(brokers(), topic);
+  for (const topic of [CAPTURED, 'cdc.public.stock_prices']) await createTopic(brokers(), topic, { partitions: 4 });
   env = {
     ...{ ...process.env, ...stackEnv(), SLUICE_OPERATOR: 'night shift' },
     ...{ SLUICE_CLICKHOUSE_URL: server.url, SLUICE_CLICKHOUSE_DATABASE: database.config.database },
