@@ -118,6 +118,20 @@ async function compare(admin: Admin, topics: readonly TopicSettings[]): Promise<
   );
 }
 
+/** Those of the topics that exist. Throws as `kafkaError`. */
+export async function existingTopics(options: KafkaOptions, topics: readonly string[]): Promise<ReadonlySet<string>> {
+  const admin = plainKafka(options).admin();
+  try {
+    await admin.connect();
+    const existing = new Set(await admin.listTopics());
+    return new Set(topics.filter((name) => existing.has(name)));
+  } catch (error) {
+    throw kafkaError(error, 'list topics');
+  } finally {
+    await admin.disconnect().catch(() => {});
+  }
+}
+
 /** Deletes topics and a consumer group; what is not there is no error. Throws KAFKA_NON_EMPTY_GROUP while a member is in it. */
 export async function deleteTopics(
   options: KafkaOptions,

@@ -1,5 +1,6 @@
 /** The options that all dlq commands share, and what they open. */
 import { type Command, Option } from 'commander';
+import { existingTopics } from '../../connectors/kafka/admin.ts';
 import { KafkaClient } from '../../connectors/kafka/client.ts';
 import { RegistryClient } from '../../connectors/registry/client.ts';
 import { kafkaOptions } from '../../pipelines/config.ts';
@@ -104,12 +105,14 @@ export interface OpenDlq {
 /** A killed command must not hold up the captured topics for longer than this. */
 const TRANSACTION_MS = 5_000;
 
-/** Does the work for each of the pipelines, one after the other. */
+/** Does the work for each of the pipelines, one after the other. Of several, one that was never deployed here is passed over. */
 export async function withDlqs<T>(
-  { config, signal }: OperationContext,
-  pipelines: readonly DlqPipeline[],
+  context: OperationContext,
+  asked: readonly DlqPipeline[],
   work: (dlq: OpenDlq) => Promise<T>,
 ): Promise<readonly T[]> {
+  const { config, signal } = context;
+  const pipelines = asked.length > 1 ? await deployed(context, asked) : asked;
   const client = new KafkaClient({ ...kafkaOptions(config, 'sluice-dlq'), transactionTimeoutMs: TRANSACTION_MS });
   const schemas = new RegistryClient({ url: config.SLUICE_REGISTRY_URL });
   const results: T[] = [];
@@ -123,4 +126,14 @@ export async function withDlqs<T>(
   } finally {
     await client.close();
   }
+}
+
+async function deployed({ config, say }: OperationContext, asked: readonly DlqPipeline[]) {
+  const topics = asked.map(({ topic }) => topic);
+  const existing = await existingTopics(kafkaOptions(config, 'sluice-dlq'), topics);
+  // With none there is nothing to pass over to: the one that is asked first says what is wrong.
+  if (existing.size === 0) return asked;
+  for (const { name, topic } of asked)
+    if (!existing.has(topic)) say(`${name}: there is no topic ${topic}: passed over`);
+  return asked.filter(({ topic }) => existing.has(topic));
 }

@@ -26,9 +26,9 @@ beforeAll(async () => {
   server = await startClickHouse();
   database = await engagementDatabase(server.url, 'frame');
   kafka = new KafkaClient({ brokers: brokers(), clientId: 'test' });
-  // Without --pipeline a command looks at every pipeline.
-  for (const topic of ['sluice.audit', DLQ, 'prices.dlq']) await createTopic(brokers(), topic);
-  for (const topic of [CAPTURED, 'cdc.public.stock_prices']) await createTopic(brokers(), topic, { partitions: 4 });
+  // The topics of prices are not there: that pipeline does not run here.
+  for (const topic of ['sluice.audit', DLQ]) await createTopic(brokers(), topic);
+  await createTopic(brokers(), CAPTURED, { partitions: 4 });
   env = {
     ...{ ...process.env, ...stackEnv(), SLUICE_OPERATOR: 'night shift' },
     ...{ SLUICE_CLICKHOUSE_URL: server.url, SLUICE_CLICKHOUSE_DATABASE: database.config.database },
@@ -106,6 +106,14 @@ it('leaves who, when, what and how it ended in the topic and in ClickHouse', asy
     { command: 'dlq redrive', actor: 'night shift', outcome: 'dry-run' },
   ]);
   expect((await kafka.offsets(CAPTURED, [0], 'highWatermark')).get(0)).toBe(0n);
+});
+
+it('passes over a pipeline that has no topics, and says so; asked for it alone, it fails', async () => {
+  const all = await dlq('list', '--json');
+  expect(all.output).toContain('prices: there is no topic prices.dlq: passed over');
+  expect([all.code, jsonOf(all).result]).toEqual([0, expect.objectContaining({ all: LETTERS })]);
+  const alone = await dlq('list', '--pipeline', 'prices');
+  expect([alone.code, alone.output]).toEqual([2, expect.stringContaining('KAFKA_UNKNOWN_TOPIC_OR_PARTITION')]);
 });
 
 it('changes nothing without --yes when nobody can be asked', async () => {
