@@ -41,5 +41,4 @@ export const ENGAGEMENT_SHOWN: ShownPipeline = {
       },
     ];
   },
-  reconcile: [],
 };

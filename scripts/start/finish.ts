@@ -120,12 +120,13 @@ export async function finish(children: Children, last: ScreenState, options: Fin
 }
 
 async function compare(
-  { reconcile }: ShownPipeline,
+  { name }: ShownPipeline,
   last: PipelineState | undefined,
   { env, signal }: FinishOptions,
 ): Promise<PipelineSummary> {
   const run = { env, signal, timeoutMs: RECONCILE_TIMEOUT_MS };
-  const { code, output } = await runScript('reconcile.ts', ['--json', ...reconcile], run);
+  // Named: without, it would compare all that run here, each time.
+  const { code, output } = await runScript('reconcile.ts', ['--json', '--pipeline', name], run);
   const details = lastJson(output);
   return {
     rate: last?.rate ?? null,

@@ -53,5 +53,4 @@ export const PRICES_SHOWN: ShownPipeline = {
       { name: 'Feed', try: `npm run gateway -- watch ${symbol}` },
     ];
   },
-  reconcile: ['--pipeline', 'prices'],
 };

@@ -23,8 +23,6 @@ export interface ShownPipeline {
   readonly board: { readonly title: string; readonly open: (redisUrl: string) => BoardSource };
   /** Something to try, each short enough for 100 columns on the default ports. `best`: the key of the board's first place. */
   readonly connections: (env: NodeJS.ProcessEnv, best: string | null) => readonly Connection[];
-  /** Arguments of scripts/reconcile.ts that compare it. */
-  readonly reconcile: readonly string[];
 }
 
 /** How curl logs in to ClickHouse, and where. */
