@@ -128,6 +128,9 @@ function delivery(): ConnectorConfig {
     // By default a change of more than 1 MB would stop the connector; the buffer must hold one too.
     'producer.override.max.request.size': String(MAX_CAPTURED_BYTES),
     'producer.override.buffer.memory': String(2 * MAX_CAPTURED_BYTES),
+    // A Connect that starts again waits for the end of the transaction that a killed one had left open, a minute by default. As long
+    // as the broker is away for less than this, no transaction times out under a living task.
+    'producer.override.transaction.timeout.ms': '30000',
     // About 250 bytes on every record, and quantiles over every record: nobody reads either.
     'extended.headers.enabled': 'false',
     'statistics.metrics.enabled': 'false',

@@ -67,7 +67,7 @@ it.each(['connect', 'kafka', 'redis', 'clickhouse'] as const)(
   async (service) => {
     await pipeline.during(traffic(service.length), async () => {
       await pipeline.stack.kill(service, 'SIGKILL');
-      await pipeline.stack.untilUp(service, 60_000);
+      await pipeline.stack.untilUp(service);
       await untilWhole();
     });
     await expectEqual();

@@ -162,7 +162,7 @@ it('is equal after SIGKILL of every worker and of every server, while bars are w
     for (const name of SINKS) await one(name, 0).process.kill('SIGKILL');
     for (const service of ['connect', 'kafka', 'redis', 'clickhouse'] as const) {
       await pipeline.stack.kill(service, 'SIGKILL');
-      await pipeline.stack.untilUp(service, 60_000);
+      await pipeline.stack.untilUp(service);
     }
     await untilWhole();
     const letters = async () => (await kafka.offsets(DLQ, [0], 'lastStable')).get(0)! > 0n;
