@@ -6,7 +6,7 @@
 import type { LogRecord } from './log.ts';
 import type { SegmentedStore, ValueCodec } from './segmented-store.ts';
 import type { ClockReading } from './source-clock.ts';
-import type { ViewStore } from './view-store.ts';
+import type { StoreOrder, ViewStore } from './view-store.ts';
 
 /** Appends one record to an output topic, in the task's partition. The bytes may be reused after the call. */
 export type Emit = (topic: string, key: Uint8Array | null, value: Uint8Array | null, timestampMs: number) => void;
@@ -43,6 +43,8 @@ export interface ViewStage extends StageBase {
   readonly kind: 'view';
   /** The output topic that the store mirrors. */
   readonly view: string;
+  /** How the store keeps it; as the bytes of the topic's keys when left out. */
+  readonly order?: StoreOrder;
   open(task: {
     readonly partition: number;
     readonly store: ViewStore;

@@ -34,7 +34,7 @@ export interface OpenState {
 
 export async function openViewState(stage: ViewStage, open: OpenState): Promise<TaskState> {
   const { client, reader, partition, emit, metadata, dir } = open;
-  const store = await ViewStore.open(client, reader, { topic: stage.view, partition, dir });
+  const store = await ViewStore.open(client, reader, { topic: stage.view, partition, dir, order: stage.order });
   const end = `${stage.view}-${partition}`;
   return {
     processor: stage.open({ partition, store, emit, metadata }),

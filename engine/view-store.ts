@@ -7,15 +7,10 @@
  * A crash loses what waits here, and reads it back from the topic.
  */
 import { join } from 'node:path';
+import { ByteMap, hashOf } from './byte-map.ts';
 import { type Environment, openEnvironment } from './lmdb-environment.ts';
 import type { LogClient, LogReader, OutputBatch } from './log.ts';
 import { readToEnd } from './restore.ts';
-
-interface Overlaid {
-  /** null is a tombstone. */
-  readonly value: Buffer | null;
-  readonly timestampMs: number;
-}
 
 export interface ViewEntry {
   readonly key: Buffer;
@@ -25,41 +20,49 @@ export interface ViewEntry {
 /** Entries, and time, after which what is committed is written: many at once, in key order, cost LMDB a fraction. */
 const FLUSH_ENTRIES = 20_000;
 const FLUSH_MS = 5_000;
-/** A key longer than this is not remembered. */
-const REMEMBERED_BYTES = 64;
+/** Nor more than this, however often the same keys are put. */
+const FLUSH_BYTES = 64 << 20;
 const POSITION = 'view';
 const SAVED_AT = 'savedAtMs';
 /** A compacted topic drops tombstones a day after cleaning (delete.retention.ms): an older copy could miss a deletion. */
 const MAX_AGE_MS = 12 * 3_600_000;
 
+/** Where the store keeps an entry: what is written together should lie together, whatever the topic's keys look like. */
+export interface StoreOrder {
+  /** Another name, another order: a folder in another one is emptied at its opening and read from the topic again. */
+  readonly name: string;
+  /** The bytes that stand for a key in the store; no two keys have the same. */
+  readonly keyOf: (key: Buffer) => Buffer;
+}
+
 export class ViewStore {
   readonly topic: string;
   readonly partition: number;
   readonly #environment: Environment;
-  /** Keys are strings of bytes (latin1). */
-  readonly #overlay = new Map<string, Overlaid>();
-  #committed = new Map<string, Buffer | null>();
+  readonly #keyOf: (key: Buffer) => Buffer;
+  #overlay = new ByteMap();
+  #committed = new ByteMap();
   #committedTo = 0n;
   #flushedAt = performance.now();
-  /** The key that was asked for last, and its name: what was looked for is often put next. */
-  readonly #key = new Uint8Array(REMEMBERED_BYTES);
-  #keyBytes = -1;
-  #name = '';
 
-  private constructor(topic: string, partition: number, environment: Environment) {
+  private constructor(
+    { topic, partition, order }: { readonly topic: string; readonly partition: number; readonly order?: StoreOrder },
+    environment: Environment,
+  ) {
     this.topic = topic;
     this.partition = partition;
     this.#environment = environment;
+    this.#keyOf = order?.keyOf ?? ((key) => key);
   }
 
   /** Opens the local folder and reads what the topic has beyond it. Call only behind the fence. */
   static async open(
     client: LogClient,
     reader: LogReader,
-    at: { readonly topic: string; readonly partition: number; readonly dir: string },
+    at: { readonly topic: string; readonly partition: number; readonly dir: string; readonly order?: StoreOrder },
   ): Promise<ViewStore> {
-    const environment = openEnvironment({ dir: join(at.dir, 'view') });
-    const store = new ViewStore(at.topic, at.partition, environment);
+    const environment = openEnvironment({ dir: join(at.dir, 'view'), format: at.order?.name });
+    const store = new ViewStore(at, environment);
     try {
       await store.#restore(client, reader);
     } catch (error) {
@@ -71,26 +74,24 @@ export class ViewStore {
 
   /** The value of a key; a view that is valid until the next call: copy what must outlive it. */
   get(key: Buffer): Buffer | undefined {
-    const name = this.#nameOf(key);
-    const put = this.#overlay.get(name);
-    if (put !== undefined) return put.value ?? undefined;
-    const committed = this.#committed.get(name);
-    if (committed !== undefined) return committed ?? undefined;
+    const hash = hashOf(key);
+    const put = this.#overlay.find(key, hash);
+    if (put >= 0) return this.#overlay.value(put) ?? undefined;
+    const committed = this.#committed.find(key, hash);
+    if (committed >= 0) return this.#committed.value(committed) ?? undefined;
     // lmdb hands out one shared buffer with its `length` set to the value's: only a subarray has the right bounds everywhere.
-    const shared = this.#environment.db.getBinaryFast(key);
+    const shared = this.#environment.db.getBinaryFast(this.#keyOf(key));
     return shared?.subarray(0, shared.length);
   }
 
   /** Copies key and value; null deletes. Returns the copy of the value, which lives as long as whoever holds it. */
   put(key: Buffer, value: Buffer | null, timestampMs: number): Buffer | null {
-    const copy = value === null ? null : Buffer.from(value);
-    this.#overlay.set(this.#nameOf(key), { value: copy, timestampMs });
-    return copy;
+    return this.#overlay.value(this.#overlay.set(key, hashOf(key), value, timestampMs));
   }
 
   /**
-   * Up to `limit` committed entries whose key begins with `prefix`, after the key `after`. The running batch's own puts
-   * are not in it: call it between batches.
+   * Up to `limit` committed entries whose key begins with `prefix`, after the key `after`; keys are those of the store's order. The running batch's own
+   * puts are not in it: call it between batches.
    */
   scan(prefix: Buffer, after: Buffer | null, limit: number): ViewEntry[] {
     this.#flush();
@@ -130,17 +131,19 @@ export class ViewStore {
 
   /** The running batch's puts as records of the topic, one per key. */
   writeTo(output: OutputBatch): void {
-    for (const [name, { value, timestampMs }] of this.#overlay) {
-      output.append(Buffer.from(name, 'latin1'), value, timestampMs);
-    }
+    const puts = this.#overlay;
+    for (let entry = 0; entry < puts.size; entry++)
+      output.append(puts.key(entry), puts.value(entry), puts.stamp(entry));
   }
 
   /** After the commit: the overlay belongs to the store, as of the topic's position. */
   committed(next: bigint): void {
-    for (const [name, { value }] of this.#overlay) this.#committed.set(name, value);
-    this.#overlay.clear();
+    if (this.#committed.size === 0) this.#committed = this.#overlay;
+    else this.#committed.absorb(this.#overlay);
+    this.#overlay = new ByteMap();
     this.#committedTo = next;
-    const due = this.#committed.size >= FLUSH_ENTRIES || performance.now() - this.#flushedAt >= FLUSH_MS;
+    const { size, bytes } = this.#committed;
+    const due = size >= FLUSH_ENTRIES || bytes >= FLUSH_BYTES || performance.now() - this.#flushedAt >= FLUSH_MS;
     if (due) this.#flush();
   }
 
@@ -153,30 +156,25 @@ export class ViewStore {
     await this.#environment.close();
   }
 
-  #nameOf(key: Buffer): string {
-    const size = key.length;
-    let at = 0;
-    if (size === this.#keyBytes) while (at < size && this.#key[at] === key[at]) at++;
-    if (at === size && size === this.#keyBytes) return this.#name;
-    this.#name = key.toString('latin1');
-    this.#keyBytes = size <= REMEMBERED_BYTES ? size : -1;
-    for (; at < this.#keyBytes; at++) this.#key[at] = key[at]!;
-    return this.#name;
-  }
-
   #flush(): void {
     this.#flushedAt = performance.now();
-    if (this.#committed.size === 0) return;
-    const names = [...this.#committed.keys()].sort();
+    const committed = this.#committed;
+    if (committed.size === 0) return;
+    const keys: Buffer[] = [];
+    const entries = new Uint32Array(committed.size);
+    for (let entry = 0; entry < committed.size; entry++) {
+      keys.push(this.#keyOf(committed.key(entry)));
+      entries[entry] = entry;
+    }
+    entries.sort((a, b) => compareBytes(keys[a]!, keys[b]!));
     this.#environment.write(this.#at(this.#committedTo), (put, remove) => {
-      for (const name of names) {
-        const value = this.#committed.get(name)!;
-        const key = Buffer.from(name, 'latin1');
-        if (value === null) remove(key);
-        else put(key, value);
+      for (const entry of entries) {
+        const value = committed.value(entry);
+        if (value === null) remove(keys[entry]!);
+        else put(keys[entry]!, value);
       }
     });
-    this.#committed = new Map();
+    this.#committed = new ByteMap();
   }
 
   #at(next: bigint): Record<string, string> {
@@ -197,10 +195,20 @@ export class ViewStore {
       this.#environment.write(this.#at(run.next), (put, remove) => {
         for (const { key, value } of run.records) {
           if (key === null) continue;
-          if (value === null) remove(key);
-          else put(key, value);
+          if (value === null) remove(this.#keyOf(key));
+          else put(this.#keyOf(key), value);
         }
       });
     });
   }
+}
+
+/** As LMDB orders keys. Keys are short and alike: a call into the runtime costs more than the loop. */
+function compareBytes(a: Buffer, b: Buffer): number {
+  const length = Math.min(a.length, b.length);
+  for (let at = 0; at < length; at++) {
+    const difference = a[at]! - b[at]!;
+    if (difference !== 0) return difference;
+  }
+  return a.length - b.length;
 }

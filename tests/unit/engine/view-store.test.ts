@@ -266,3 +266,42 @@ describe('scanning a view store', () => {
     await store.close();
   });
 });
+
+describe('a view store with an order of its own', () => {
+  const backwards = {
+    name: 'backwards',
+    keyOf: (key: Buffer) => Buffer.from(key).reverse(),
+  };
+  const openWith = async (log: MemoryLog, order?: typeof backwards) =>
+    await ViewStore.open(log, log.reader(), { topic: TOPIC, partition: 0, dir, order });
+
+  it('answers by the keys of the topic, scans by its own, and writes those of the topic', async () => {
+    const log = new MemoryLog();
+    for (const key of ['a2', 'b1', 'c2']) append(log, key, key);
+    const store = await openWith(log, backwards);
+    const scanned = (prefix: string) => store.scan(bytes(prefix), null, 9).map(({ key, value }) => `${key}=${value}`);
+    expect(scanned('2')).toEqual(['2a=a2', '2c=c2']);
+    store.put(bytes('b2'), bytes('new'), 0);
+    store.put(bytes('c2'), null, 0);
+    await commit(log, store);
+    expect(scanned('2')).toEqual(['2a=a2', '2b=new']);
+    expect(scanned('')).toEqual(['1b=b1', '2a=a2', '2b=new']);
+    expect([store.get(bytes('b2'))?.toString(), store.get(bytes('c2')), store.get(bytes('2b'))]).toEqual([
+      'new',
+      undefined,
+      undefined,
+    ]);
+    expect([...log.compacted(TOPIC, 0).keys()].sort()).toEqual(['a2', 'b1', 'b2']);
+    await store.close();
+  });
+
+  it('is made anew when it was kept in another order', async () => {
+    const log = new MemoryLog();
+    for (const key of ['a2', 'b1']) append(log, key, key);
+    await (await openWith(log)).close();
+    const ordered = await openWith(log, backwards);
+    expect(all(ordered)).toEqual(['1b=b1', '2a=a2']);
+    await ordered.close();
+    expect(await seen(log)).toEqual(['a2=a2', 'b1=b1']);
+  });
+});
