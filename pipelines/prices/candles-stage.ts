@@ -23,6 +23,7 @@ import { type Bar, barOf } from './bar.ts';
 import { DirtyCandles } from './candles/dirty.ts';
 import { type Figures, sameFigures } from './candles/figures.ts';
 import { FinalityPass } from './candles/finality.ts';
+import { CANDLE_ORDER } from './candles/order.ts';
 import { type CandleIds, CandleTable, type Origin, type Stock } from './candles/table.ts';
 import type { RawPrice } from './codec/cdc.ts';
 import { zoneOf } from './exchanges.ts';
@@ -62,6 +63,7 @@ export function candlesStage(options: CandlesOptions): ViewStage {
     input: CDC_PRICES,
     outputs: [CANDLES, CANDLES_V1],
     view: CANDLES,
+    order: CANDLE_ORDER,
     dlq: DLQ,
     open: (task) => new Candles(options, task),
   };

@@ -10,7 +10,7 @@ import type { SeriesCandleRecord } from './codec/candle.ts';
 import { KeptSeries } from './indicators/kept-series.ts';
 import type { SeriesCandle } from './indicators/series.ts';
 import { type IndicatorIds, IndicatorTable } from './indicators/table.ts';
-import { INTERVALS, type Interval } from './intervals.ts';
+import { BAR, INTERVALS, type Interval } from './intervals.ts';
 import { CANDLES, DLQ, INDICATORS, SIGNALS_V1 } from './topics.ts';
 
 export const INDICATORS_STAGE = 'prices.indicators';
@@ -68,9 +68,14 @@ class IndicatorsProcessor implements StageProcessor {
     return this.#streamTime;
   }
 
-  process({ key, value }: LogRecord): void {
+  process({ key, value, timestampMs }: LogRecord): void {
     if (key === null) return;
     const { stock_id, interval, start } = this.#options.keys.decode(key);
+    if (interval === BAR) {
+      // Nearly half of all records. Of a bar only the time counts, which is that of its record.
+      if (value !== null) this.#seen(timestampMs);
+      return;
+    }
     const body = value === null ? null : this.#options.candles.decode(value).body;
     if (body?.kind === 'CandlesAsOf') {
       this.#stamp = body;

@@ -1,6 +1,7 @@
 /**
  * The bars and candles of one partition: the stage's store (topic `prices.candles`) read and written as values, with the public topic beside
- * it. What was lately used is kept decoded, absence too: a candle asks for every child that could be there.
+ * it. What was lately used is kept decoded, absence too: a candle asks for every child that could be there. Of each series it is known behind which start
+ * there is nothing: nobody looks in the store for what comes next.
  *
  * Invariant: the memory says what the store says. It is only ever changed together with it, and goes with the task.
  */
@@ -15,6 +16,7 @@ import { AS_OF, BAR, INTERVALS, type Interval, MINUTE_MS } from '../intervals.ts
 import { CANDLES_V1 } from '../topics.ts';
 import type { Zone } from '../zone.ts';
 import { type Figures, vwapOf } from './figures.ts';
+import { seriesRange, startOfOrdered } from './order.ts';
 import { RecentSlots } from './slots.ts';
 
 export interface Stock {
@@ -62,6 +64,8 @@ export class CandleTable {
   readonly #writer = new ByteWriter({ chunkBytes: 1 << 16 });
   readonly #keys = new ByteWriter({ chunkBytes: 1 << 10 });
   readonly #recent = new RecentSlots<Figures | null>(RECENT);
+  /** By series: nothing is behind this start; undefined for one that was not touched yet. */
+  readonly #newest: (number | undefined)[] = [];
   /** The key that was encoded last: what was looked for is often put next. */
   readonly #key: { series: number; minute: number; bytes: Buffer } = { series: 0, minute: 0, bytes: Buffer.alloc(0) };
 
@@ -85,6 +89,7 @@ export class CandleTable {
 
   get(stock: Stock, kind: Kind, start: number): Figures | null {
     const series = seriesOf(stock, kind);
+    if (start > (this.#newest[series] ?? this.#findNewest(stock, kind))) return null;
     const minute = start / MINUTE_MS;
     const known = this.#recent.get(series, minute);
     if (known !== undefined) return known;
@@ -95,7 +100,9 @@ export class CandleTable {
 
   /** null takes it off. */
   put(stock: Stock, kind: Kind, start: number, figures: Figures | null, origin: Origin): void {
-    this.#recent.set(seriesOf(stock, kind), start / MINUTE_MS, figures);
+    const series = seriesOf(stock, kind);
+    if (start > (this.#newest[series] ?? this.#findNewest(stock, kind))) this.#newest[series] = start;
+    this.#recent.set(series, start / MINUTE_MS, figures);
     const key = this.#keyOf(stock, kind, start);
     const { commitTsMs } = origin;
     if (figures === null) {
@@ -122,6 +129,15 @@ export class CandleTable {
     this.#writer.reset();
     const body = { kind: 'CandlesAsOf', partition: this.#partition, ...asOf } as const;
     this.#store.put(this.#asOfKey, encodeCandle(this.#writer, this.#ids.candle, { body }), asOf.stream_time);
+  }
+
+  /** Whatever is put of a series, it was touched before: what the store has committed is all there is. */
+  #findNewest(stock: Stock, kind: Kind): number {
+    const { prefix, end } = seriesRange(this.#keyOf(stock, kind, 0));
+    const [last] = this.#store.scanBack(prefix, end, 1);
+    const newest = last === undefined ? Number.NEGATIVE_INFINITY : startOfOrdered(last.key);
+    this.#newest[seriesOf(stock, kind)] = newest;
+    return newest;
   }
 
   #keyOf(stock: Stock, interval: Kind, start: number): Buffer {
