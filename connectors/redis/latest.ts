@@ -25,8 +25,8 @@ export type LatestOperation =
       readonly name: string;
       /** When it was so, ms since the epoch; null: at the stream time of its stamp. */
       readonly momentMs: number | null;
-      /** Null: no such field. */
-      readonly fields: Readonly<Record<string, string | number | bigint | null>>;
+      /** Null: no such field. Asked for only when the value is written: of most of a batch a newer one is. */
+      readonly fields: () => Readonly<Record<string, string | number | bigint | null>>;
     }
   /** The value of that time is no longer there. */
   | { readonly kind: 'gone'; readonly series: string; readonly time: number }
@@ -195,6 +195,6 @@ function flat(fields: Readonly<Record<string, string | number | bigint | null>>)
 function argumentsOf(operation: Placed): ScriptArgument[] {
   const { series, time, offset } = operation;
   if (operation.kind === 'gone') return [series, time, String(offset), '', '', 0];
-  const fields = flat(operation.fields);
+  const fields = flat(operation.fields());
   return [series, time, String(offset), operation.momentMs ?? '', operation.name, fields.length, ...fields];
 }

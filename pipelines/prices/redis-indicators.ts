@@ -77,7 +77,7 @@ function mapIndicators(record: SinkRecord<TimedIndicators>): LatestOperation | n
         time: body.start,
         name: indicatorsName(body.interval, body.symbol),
         momentMs: timeMs,
-        fields: fieldsOf(body, timeMs),
+        fields: () => fieldsOf(body, timeMs),
       };
     default:
       throw body satisfies never;

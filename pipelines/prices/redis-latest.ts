@@ -42,7 +42,7 @@ function mapCandle(
           time: body.start,
           name: body.symbol,
           momentMs: body.source_commit_ts,
-          fields: {
+          fields: () => ({
             stock_id: body.stock_id,
             price: decimalText(body.close_e6),
             open: decimalText(body.open_e6),
@@ -54,7 +54,7 @@ function mapCandle(
             day_end: body.end,
             as_of: body.source_commit_ts,
             source_lsn: body.source_lsn,
-          },
+          }),
         };
       }
       default:
