@@ -138,7 +138,7 @@ export class KafkaReader implements LogReader {
   #scheduled = false;
   readonly #inFlight = new Set<Promise<void>>();
 
-  /** The reader owns the cluster (long polls keep its connections busy) and closes it. */
+  /** The reader owns the cluster (long polls keep its connections busy) and closes it without waiting for their answers. */
   constructor(cluster: KafkaCluster, options: ReaderOptions) {
     this.#cluster = cluster;
     this.#options = options;
@@ -158,7 +158,7 @@ export class KafkaReader implements LogReader {
   async close(): Promise<void> {
     this.#closed = true;
     for (const stream of this.#streams) stream.close();
-    await this.#cluster.close();
+    await this.#cluster.abandon();
     await Promise.allSettled([...this.#inFlight]);
   }
 
