@@ -112,6 +112,7 @@ export const postgres: ServerDeclaration = {
       readyTimeoutMs: 60_000,
       // Fast shutdown: does not wait for clients to leave.
       stopSignal: 'SIGINT',
+      endsByItself: true,
       stopTimeoutMs: 20_000,
     };
   },

@@ -29,6 +29,8 @@ export interface ProcessSpec {
   readonly readyTimeoutMs: number;
   readonly stopSignal: NodeJS.Signals;
   readonly stopTimeoutMs: number;
+  /** It holds more than its folder (shared memory), and must end by itself even where its data is thrown away. */
+  readonly endsByItself?: boolean;
 }
 
 export interface ProcessStatus {
@@ -106,6 +108,15 @@ export class SupervisedProcess {
       `${this.spec.name} did not come up (${this.#detail ?? this.#state}). The end of its log:\n${this.logTail()}`,
       `Read ${this.spec.logFile}; npm run stack -- reset starts over with empty data.`,
     );
+  }
+
+  /** Ends the process without a word where nothing of it is kept, else as `stop`. */
+  async discard(): Promise<void> {
+    if (this.spec.endsByItself === true) return await this.stop();
+    this.#run.abort();
+    const child = this.#child;
+    if (child !== null) this.#signal(child, 'SIGKILL');
+    await this.stop();
   }
 
   /** Ends the process, first politely, after its stop timeout with SIGKILL. */

@@ -204,15 +204,17 @@ class RunningStack implements Stack {
     await this.up(service);
   }
 
-  stop(options: { readonly remove?: boolean } = {}): Promise<void> {
-    this.#stopped ??= this.#stopAll().then(() => (options.remove === true ? removeStack(this.home) : undefined));
+  stop({ remove = false }: { readonly remove?: boolean } = {}): Promise<void> {
+    this.#stopped ??= this.#stopAll(remove).then(() => (remove ? removeStack(this.home) : undefined));
     return this.#stopped;
   }
 
-  /** Connect first: it writes to the broker when it leaves. Then the rest at once. */
-  async #stopAll(): Promise<void> {
+  /** What is kept is closed in order, Connect first: it writes to the broker when it leaves. */
+  async #stopAll(remove: boolean): Promise<void> {
+    const processes = [...this.#processes.values()];
+    if (remove) await Promise.all(processes.map((process) => process.discard()));
     await this.#processes.get('connect')?.stop();
-    await Promise.all([...this.#processes.values()].map((process) => process.stop()));
+    await Promise.all(processes.map((process) => process.stop()));
     await this.#reaper.close();
     this.#release();
   }

@@ -98,6 +98,20 @@ it('kills a process that does not end politely, and what it has started', async 
   expect(await until(() => processStart(child) === undefined)).toBe(true);
 });
 
+it('discards a process without asking it, unless it has to end by itself', async () => {
+  const details = [];
+  for (const endsByItself of [false, true]) {
+    const supervised = shell(forever, { endsByItself });
+    await supervised.start();
+    await supervised.discard();
+    details.push(supervised.status);
+  }
+  expect(details).toMatchObject([
+    { state: 'stopped', detail: 'ended by SIGKILL' },
+    { state: 'stopped', detail: 'ended by SIGTERM' },
+  ]);
+});
+
 it('stops a process that is paused', async () => {
   const supervised = shell(forever);
   await supervised.start();
