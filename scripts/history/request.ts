@@ -19,17 +19,23 @@ export interface LoadFlags {
 }
 
 /** What a run is about, as it is kept with it: the same asked again is the same text. */
-export type Request =
-  | { readonly kind: 'file'; readonly sha256: string; readonly chunkRows: number }
-  | { readonly kind: 'made'; readonly made: MadeHistory; readonly chunkRows: number };
+export type Request = Chunks &
+  ({ readonly kind: 'file'; readonly sha256: string } | { readonly kind: 'made'; readonly made: MadeHistory });
+
+/** How the rows are cut: a run that was begun with other chunks cannot go on with these. */
+interface Chunks {
+  readonly chunkRows: number;
+  readonly sorted: 'by-stock';
+}
 
 const DAY_MS = 86_400_000;
 
 /** @param today of a load that is asked for without `--until` */
 export async function requestOf(flags: LoadFlags, today = Date.now()): Promise<Request> {
-  const { file, generate, chunk: chunkRows, symbols, years, seed, until } = flags;
+  const { file, generate, symbols, years, seed, until } = flags;
+  const chunks: Chunks = { chunkRows: flags.chunk, sorted: 'by-stock' };
   if ((file === undefined) === (generate !== true)) throw badArgument('give either --file or --generate');
-  if (file !== undefined) return { kind: 'file', sha256: await digestOf(resolve(file)), chunkRows };
+  if (file !== undefined) return { kind: 'file', sha256: await digestOf(resolve(file)), ...chunks };
   const day = Math.floor((until?.getTime() ?? today) / DAY_MS) * DAY_MS;
-  return { kind: 'made', made: { symbols, years, seed, until: new Date(day).toISOString() }, chunkRows };
+  return { kind: 'made', made: { symbols, years, seed, until: new Date(day).toISOString() }, ...chunks };
 }

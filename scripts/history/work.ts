@@ -13,6 +13,7 @@ import { type Config, kafkaOptions } from '../../pipelines/config.ts';
 import { liveLag } from '../../pipelines/operations/backfill/live-lag.ts';
 import { untilStagePassed, untilStageRead } from '../../pipelines/operations/backfill/stage-wait.ts';
 import { CANDLES_STAGE } from '../../pipelines/prices/candles-stage.ts';
+import { byStock } from '../../pipelines/prices/history/by-stock.ts';
 import { HistoryLedger, type HistoryRun } from '../../pipelines/prices/history/ledger.ts';
 import { type Committed, loadHistory } from '../../pipelines/prices/history/load.ts';
 import type { KnownStock, Reject } from '../../pipelines/prices/history/rows.ts';
@@ -164,8 +165,8 @@ export async function execute(work: Work, flags: LoadFlags, context: OperationCo
 }
 
 async function sourceOf(request: Request, flags: LoadFlags, pool: PostgresPool): Promise<HistorySource> {
-  if (request.kind === 'file') return fileSource(resolve(flags.file!), await knownStocks(pool));
-  return madeSource(request.made, await addStocks(pool, trafficOf(request.made).listings));
+  if (request.kind === 'file') return byStock(fileSource(resolve(flags.file!), await knownStocks(pool)));
+  return byStock(madeSource(request.made, await addStocks(pool, trafficOf(request.made).listings)));
 }
 
 /**

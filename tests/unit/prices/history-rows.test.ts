@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
-import { headerOf, rowOf } from '../../../pipelines/prices/history/rows.ts';
+import { byStock } from '../../../pipelines/prices/history/by-stock.ts';
+import { type HistoryRow, headerOf, rowOf } from '../../../pipelines/prices/history/rows.ts';
 import {
   digestOf,
   fileSource,
@@ -106,6 +107,60 @@ describe('a file', () => {
     });
     await expect(all(fileSource(file, STOCKS), 3)).rejects.toThrow(unreadable);
     await expect(digestOf(join(dir, 'nowhere'))).rejects.toThrow('nowhere cannot be read');
+  });
+});
+
+describe('a source by stock', () => {
+  it('has each row once, those of a stock in their order, in whole chunks of one stretch', async () => {
+    const request = { symbols: 20, years: 1, seed: 3, until: '2026-01-05T00:00:00.000Z' };
+    const source = madeSource(
+      request,
+      trafficOf(request).listings.map((_, stock) => BigInt(stock + 1)),
+    );
+    const plain = (await all(source, 100)).flatMap(({ rows }) => rows);
+    const chunks = await all(byStock(source, 1_050), 100);
+    const rows = chunks.flatMap((chunk) => chunk.rows);
+    const ordered = (of: readonly HistoryRow[]) =>
+      of.toSorted((a, b) => Number(a.stockId - b.stockId)).map(({ stockId, startMs }) => `${stockId} ${startMs}`);
+    expect(ordered(rows)).toEqual(ordered(plain));
+    expect(chunks.slice(0, -1).every(({ read: count, rows: { length } }) => count === 100 && length === 100)).toBe(
+      true,
+    );
+    expect(chunks.reduce((sum, { read: count }) => sum + count, 0)).toBe(plain.length);
+    // A chunk is of few stocks, and no row has moved further than a stretch.
+    expect(new Set(chunks[0]!.rows.map(({ stockId }) => stockId)).size).toBeLessThan(5);
+    expect(ordered(rows.slice(0, 1_000))).toEqual(ordered(plain.slice(0, 1_000)));
+    expect(await all(byStock(source, 1_050), 100)).toEqual(chunks);
+  });
+
+  it('counts every line, and tells those that are left out', async () => {
+    const file = join(dir, 'by-stock.csv');
+    const line = (symbol: string, day: number, open: number) => `${symbol},2026-01-0${day},${open},9,1,5,0`;
+    const lines = [
+      line('ACME', 5, 2),
+      line('NIPPON', 5, 3),
+      'NOBODY,2026-01-06,1,1,1,1,0',
+      line('ACME', 6, 4),
+      line('NIPPON', 5, 6),
+    ];
+    writeFileSync(file, [NAMES, ...lines].join('\n'));
+    const chunks = await all(byStock(fileSource(file, STOCKS)), 2);
+    expect(chunks.map(({ rows }) => rows.map(({ stockId, open }) => [stockId, open]))).toEqual([
+      [
+        [1n, '2'],
+        [1n, '4'],
+      ],
+      [[2n, '6']],
+    ]);
+    expect(chunks.map(({ read: count, rejects }) => [count, rejects.length])).toEqual([
+      [2, 0],
+      [3, 1],
+    ]);
+    // Nothing but bad lines: they are told all the same.
+    writeFileSync(file, [NAMES, 'NOBODY,2026-01-06,1,1,1,1,0'].join('\n'));
+    expect(await all(byStock(fileSource(file, STOCKS)), 2)).toMatchObject([
+      { read: 1, rows: [], rejects: [{ line: 2 }] },
+    ]);
   });
 });
 
