@@ -61,6 +61,9 @@ async function positionOf(sql: Sql, lsn: Lsn): Promise<SourcePosition> {
   // Sinks are waited for with this transaction open.
   await sql.query('SET LOCAL idle_in_transaction_session_timeout = 0');
   await sql.query("SET LOCAL TimeZone = 'UTC'");
+  // Every row is sorted or hashed several times: with the usual 4 MB on disk. Compiling takes longer than what it saves over many partitions.
+  await sql.query("SET LOCAL work_mem = '64MB'");
+  await sql.query('SET LOCAL jit = off');
   const { rows } = await sql.query<{ snapshot: string; ms: bigint }>(
     'SELECT pg_current_snapshot()::text AS snapshot, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms',
   );

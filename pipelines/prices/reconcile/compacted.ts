@@ -3,7 +3,9 @@ import type { FramedDecoder } from '../../../engine/avro/framed-decoder.ts';
 import type { LogClient } from '../../../engine/log.ts';
 import { readToEnd } from '../../../engine/restore.ts';
 import type { CandleKey } from '../../../schemas/prices/candle-key.ts';
+import type { Group, Groups } from './groups.ts';
 import { keyOf } from './key.ts';
+import { Spill, type SpiltRecord } from './spill.ts';
 
 export interface PublicRecord<T> {
   readonly stockId: bigint;
@@ -14,6 +16,10 @@ export interface PublicRecord<T> {
   readonly version: string;
   /** null: a tombstone. */
   readonly value: T | null;
+}
+
+export interface GroupRecords<T> extends Group {
+  readonly records: readonly PublicRecord<T>[];
 }
 
 export class CompactedTopic<T> {
@@ -33,30 +39,39 @@ export class CompactedTopic<T> {
     this.#values = decoders.values;
   }
 
-  /** The newest record of each key up to the ends; of all stocks that `wanted` says. */
-  async read(
-    ends: ReadonlyMap<number, bigint>,
-    wanted: (stockId: bigint) => boolean,
-  ): Promise<readonly PublicRecord<T>[]> {
+  /**
+   * The newest record of each key up to the ends, group by group. The topic is read once, however long it is and however many groups: what is read of each is
+   * put down in a folder of its own until its turn comes.
+   */
+  async *groups(ends: ReadonlyMap<number, bigint>, { list, groupOf }: Groups): AsyncGenerator<GroupRecords<T>> {
+    if (list.length === 0) return;
+    const spill = new Spill(list.length);
+    try {
+      await this.#each(ends, (key, record) => {
+        const group = groupOf(key.stock_id);
+        if (group >= 0) spill.add(group, record);
+      });
+      for (const [index, group] of list.entries()) yield { ...group, records: await this.#newest(spill.take(index)) };
+    } finally {
+      spill.close();
+    }
+  }
+
+  async #newest(records: Iterable<SpiltRecord>): Promise<readonly PublicRecord<T>[]> {
     const newest = new Map<string, Omit<PublicRecord<T>, 'value'> & { readonly bytes: Buffer | null }>();
-    await this.#each(ends, ({ stock_id: stockId, interval, start }, offset, value) => {
-      if (!wanted(stockId)) return;
+    for (const { key: encoded, offset, value: bytes } of records) {
+      const { stock_id: stockId, interval, start } = this.#keys.decode(encoded);
       const key = keyOf(stockId, start);
-      const bytes = value === null ? null : Buffer.from(value);
       newest.set(`${interval} ${key}`, { stockId, interval, key, version: String(offset), bytes });
-    });
-    const records = [...newest.values()];
-    await this.#values.prepare(records.map(({ bytes }) => bytes));
-    return records.map(({ bytes, ...about }) => ({
+    }
+    await this.#values.prepare([...newest.values()].map(({ bytes }) => bytes));
+    return [...newest.values()].map(({ bytes, ...about }) => ({
       ...about,
       value: bytes === null ? null : this.#values.decode(bytes),
     }));
   }
 
-  async #each(
-    ends: ReadonlyMap<number, bigint>,
-    each: (key: CandleKey, offset: bigint, value: Buffer | null) => void,
-  ): Promise<void> {
+  async #each(ends: ReadonlyMap<number, bigint>, each: (key: CandleKey, record: SpiltRecord) => void): Promise<void> {
     const from = await this.#client.offsets(this.#topic, [...ends.keys()], 'earliest');
     const reader = this.#client.reader({ minBytes: 1, maxWaitMs: 200, maxBufferedBytes: 16 << 20 });
     try {
@@ -64,7 +79,9 @@ export class CompactedTopic<T> {
         const range = { topic: this.#topic, partition, from: from.get(partition) ?? 0n, end };
         await readToEnd(reader, range, async ({ records }) => {
           await this.#keys.prepare(records.map(({ key }) => key));
-          for (const { key, offset, value } of records) if (key !== null) each(this.#keys.decode(key), offset, value);
+          for (const { key, offset, value } of records) {
+            if (key !== null) each(this.#keys.decode(key), { key, offset, value });
+          }
         });
       }
     } finally {

@@ -14,6 +14,8 @@ const STAMPS = 'px:{prices}:sink:latest:asof';
 /** Per stock: the newest day that was ever shown. No older one is shown again, even when that is gone. */
 const MARKS = 'px:{prices}:sink:latest:marks';
 const TTL_MS = 5 * 60_000;
+/** Most stocks have a bar of so long ago: of them nobody needs to look through their history. */
+const LATELY_MS = 30 * 24 * 3_600_000;
 /** A price that expires while it is asked for is not missing. */
 const MARGIN_MS = 5_000;
 
@@ -57,7 +59,7 @@ export class LatestPrices implements Comparison {
     const begun = performance.now();
     await this.#redis.connect();
     suspects.position = await this.#passed(snapshot);
-    const newest = await snapshot.source.whole<Newest>(NEWEST, null);
+    const newest = await snapshot.source.newest<Newest>(NEWEST, new Date(snapshot.nowMs() - LATELY_MS));
     const committed = await this.#warehouse.newestDays();
     const shown = await this.#redis.hashes(newest.map(({ symbol }) => PREFIX + symbol));
     const [marks = {}] = await this.#redis.hashes([MARKS]);

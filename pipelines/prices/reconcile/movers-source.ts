@@ -85,23 +85,32 @@ function near(a: string, b: string): string {
   return `CASE WHEN ${left} > 0 THEN (${left})::float8 END`;
 }
 
-/** $1 to $3 as of pricedSql, $4: the time, ms, as of which. */
+/**
+ * $1 to $3 as of pricedSql, $4: the time, ms, as of which. What is in front of a candle is looked at for the one that is shown alone: a window of a year at
+ * every candle would cost each of them its year.
+ */
 function moversSql(period: Period): string {
-  const days = `ROWS BETWEEN ${DAYS[period]} PRECEDING AND 1 PRECEDING`;
-  return `WITH ${pricedSql(period)}, known AS (
-      SELECT *, ${LEAVES[period]} AS leaves, lag(close) OVER w AS p_close, lag(high) OVER w AS p_high, lag(low) OVER w AS p_low,
-        CASE WHEN count(*) OVER twenty = 20 THEN sum(volume) OVER twenty END AS usual,
-        CASE WHEN count(*) OVER days = ${DAYS[period]} THEN max(high) OVER days END AS high_20d,
-        CASE WHEN count(*) OVER days = ${DAYS[period]} THEN min(low) OVER days END AS low_20d,
-        min(start_ms) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) <= start_ms - ${YEAR_AT_LEAST_MS} AS has_year,
-        max(high) OVER year AS high_year, min(low) OVER year AS low_year
-      FROM priced
-      WINDOW w AS (PARTITION BY stock_id ORDER BY start_ms), twenty AS (w ROWS BETWEEN 20 PRECEDING AND 1 PRECEDING), days AS (w ${days}),
-        year AS (w RANGE BETWEEN ${YEAR_AT_MOST_MS}::bigint PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW)
+  const days = DAYS[period];
+  const within = (candles: number) => `FILTER (WHERE back <= ${candles})`;
+  const newest = (column: string) => `max(${column}) FILTER (WHERE back = 1) AS p_${column}`;
+  return `WITH ${pricedSql(period)}, candidates AS (
+      SELECT DISTINCT ON (stock_id) * FROM (SELECT *, ${LEAVES[period]} AS leaves FROM priced WHERE start_ms <= $4) c
+      WHERE leaves > $4 ORDER BY stock_id, start_ms DESC
+    ), preceding AS (
+      SELECT p.*, c.start_ms - ${YEAR_AT_MOST_MS} AS year_from, c.start_ms - ${YEAR_AT_LEAST_MS} AS year_to,
+        row_number() OVER (PARTITION BY p.stock_id ORDER BY p.start_ms DESC) AS back
+      FROM candidates c JOIN priced p ON p.stock_id = c.stock_id AND p.start_ms < c.start_ms
+    ), known AS (
+      SELECT stock_id, ${['close', 'high', 'low'].map(newest).join(', ')},
+        CASE WHEN count(*) >= 20 THEN sum(volume) ${within(20)} END AS usual,
+        CASE WHEN count(*) >= ${days} THEN max(high) ${within(days)} END AS high_20d,
+        CASE WHEN count(*) >= ${days} THEN min(low) ${within(days)} END AS low_20d,
+        CASE WHEN min(start_ms) <= min(year_to) THEN max(high) FILTER (WHERE start_ms >= year_from) END AS high_52w,
+        CASE WHEN min(start_ms) <= min(year_to) THEN min(low) FILTER (WHERE start_ms >= year_from) END AS low_52w
+      FROM preceding GROUP BY stock_id
     ), shown AS (
-      SELECT DISTINCT ON (stock_id) *, CASE WHEN has_year THEN high_year END AS high_52w, CASE WHEN has_year THEN low_year END AS low_52w,
-        ${basisPoints('p_close', 'close')} AS change, volume::float8 / nullif(usual::float8 / 20, 0) AS ratio, p_high + p_low + p_close AS sum
-      FROM known WHERE start_ms <= $4 AND leaves > $4 ORDER BY stock_id, start_ms DESC
+      SELECT *, ${basisPoints('p_close', 'close')} AS change, volume::float8 / nullif(usual::float8 / 20, 0) AS ratio, p_high + p_low + p_close AS sum
+      FROM candidates LEFT JOIN known USING (stock_id)
     ), levels AS (
       SELECT *, ${halfUp('sum', '3::numeric')} AS pivot,
         ${halfUp('2 * sum - 3 * p_low', '3::numeric')} AS r1, ${halfUp('2 * sum - 3 * p_high', '3::numeric')} AS s1,

@@ -90,8 +90,9 @@ export class MoverBoards implements Comparison {
       ask: async () => {
         await this.#passed(lsn, within);
         const { readings, times, position } = await this.#readAll(lsn);
-        const movers = await moversAt(source, this.#period, Math.min(...times));
-        const later = await moversAt(source, this.#period, Math.max(...times));
+        const [first, last] = [Math.min(...times), Math.max(...times)];
+        const movers = await moversAt(source, this.#period, first);
+        const later = first === last ? movers : await moversAt(source, this.#period, last);
         return { readings, movers, position, settled: sameCandles(movers, later) };
       },
       done: (read) => (read.settled ? read : null),

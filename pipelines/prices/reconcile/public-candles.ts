@@ -44,8 +44,8 @@ export class PublicCandles implements Comparison {
     const ends = await stableEnds(log, CANDLES_V1, all, snapshot.deadline());
     const position = [...ends].map(([partition, end]) => [String(partition), String(end)]);
     for (const suspects of this.suspects.values()) suspects.position = Object.fromEntries(position);
-    for (const group of await groupsOf(snapshot.source, first ? null : this.suspects.values())) {
-      const records = await this.#topic.read(ends, group.wants);
+    const groups = await groupsOf(snapshot.source, first ? null : this.suspects.values());
+    for await (const { records, ...group } of this.#topic.groups(ends, groups)) {
       for (const kind of CANDLE_KINDS) {
         await this.#compare(
           kind,
@@ -59,13 +59,13 @@ export class PublicCandles implements Comparison {
   async #compare(
     kind: CandleKind,
     records: readonly PublicRecord<CandleV1>[],
-    { snapshot, first, stocks, wants }: Group & { readonly snapshot: Snapshot; readonly first: boolean },
+    { snapshot, first, stocks, wants, mayHave }: Group & { readonly snapshot: Snapshot; readonly first: boolean },
   ): Promise<void> {
     const suspects = this.suspects.get(`external.${kind}`)!;
     const begun = performance.now();
     const since = this.#options.since?.getTime() ?? 0;
     const shown = records.filter(({ key }) => startOf(key) >= since);
-    const postgres = await snapshot.source.publicRows(kind, stocks);
+    const postgres = mayHave(kind) ? await snapshot.source.publicRows(kind, stocks) : [];
     const versions = new Map(shown.map(({ key, version }) => [key, version]));
     const look = {
       differing: differencesOf(kind, postgres, shown.flatMap(rowOf)),

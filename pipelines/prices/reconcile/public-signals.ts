@@ -50,8 +50,8 @@ export class PublicSignals implements Comparison {
     const ends = await stableEnds(log, SIGNALS_V1, all, snapshot.deadline());
     const position = [...ends].map(([partition, end]) => [String(partition), String(end)]);
     for (const suspects of this.suspects.values()) suspects.position = Object.fromEntries(position);
-    for (const group of await groupsOf(snapshot.source, first ? null : this.suspects.values())) {
-      const records = await this.#topic.read(ends, group.wants);
+    const groups = await groupsOf(snapshot.source, first ? null : this.suspects.values());
+    for await (const { records, ...group } of this.#topic.groups(ends, groups)) {
       for (const kind of CANDLE_KINDS) {
         const suspects = this.suspects.get(`signals.${kind}`)!;
         const begun = performance.now();
@@ -71,13 +71,14 @@ export class PublicSignals implements Comparison {
       suspects,
       stocks,
       wants,
+      mayHave,
     }: Group & { readonly snapshot: Snapshot; readonly first: boolean; readonly suspects: Suspects },
   ): Promise<void> {
     const since = this.#options.since?.getTime() ?? 0;
     const shown = new Map(records.filter(({ key }) => startOf(key) >= since).map((one) => [one.key, one]));
     const differing = new Map<string, Difference>();
     const expected = new Set<string>();
-    for (const [stockId, candles] of await snapshot.source.series(kind, stocks)) {
+    for (const [stockId, candles] of mayHave(kind) ? await snapshot.source.series(kind, stocks) : []) {
       for (const row of expectedRows(candles)) {
         if (row.candle.start < since) continue;
         const key = keyOf(stockId, row.candle.start);

@@ -22,6 +22,14 @@ export interface StockSum {
   readonly sum: bigint;
 }
 
+export interface BarCounts {
+  readonly bars: number;
+  readonly minutes: number;
+}
+
+/** Whether candles of this kind can be made of daily bars. */
+export const isOfDays = (kind: Kind): boolean => USED[kind] === COUNTED;
+
 /** A candle in figures: integers, prices in millionths. */
 export interface CandleFigures {
   readonly symbol: string;
@@ -205,13 +213,13 @@ export class PricesSource {
     return series;
   }
 
-  /** Stocks with valid bars, and how many. */
-  async stocks(): Promise<ReadonlyMap<bigint, number>> {
-    const rows = await this.#query<{ stock_id: bigint; n: bigint }>(
-      `WITH ${BARS} SELECT stock_id, count(*) AS n FROM bars GROUP BY stock_id`,
+  /** Stocks with valid bars, and how many: all, and those of minutes. */
+  async stocks(): Promise<ReadonlyMap<bigint, BarCounts>> {
+    const rows = await this.#query<{ stock_id: bigint; n: bigint; minutes: bigint }>(
+      `WITH ${BARS} SELECT stock_id, count(*) AS n, count(*) FILTER (WHERE NOT daily) AS minutes FROM bars GROUP BY stock_id`,
       null,
     );
-    return new Map(rows.map(({ stock_id, n }) => [stock_id, Number(n)]));
+    return new Map(rows.map(({ stock_id, n, minutes }) => [stock_id, { bars: Number(n), minutes: Number(minutes) }]));
   }
 
   /** The valid bars among these rows, decimals as text of six places; by `stock micros`. */
@@ -241,6 +249,24 @@ export class PricesSource {
   ): Promise<readonly R[]> {
     const { rows } = await this.#sql.query<R>(text, ['-infinity', stocks, this.#overrides, ...more]);
     return rows;
+  }
+
+  /** As `whole`, over the newest rows of each stock: those from a time on, where there are any, else all. Each row of the result names its `stock_id`. */
+  async newest<R extends { readonly stock_id: bigint }>(text: string, from: Date): Promise<readonly R[]> {
+    const { rows: lately } = await this.#sql.query<R>(text, [from, null, this.#overrides]);
+    const { rows: others } = await this.#sql.query<{ id: bigint }>(
+      'SELECT id FROM stocks WHERE id <> ALL ($1::bigint[])',
+      [lately.map(({ stock_id }) => stock_id)],
+    );
+    return others.length === 0
+      ? lately
+      : [
+          ...lately,
+          ...(await this.whole<R>(
+            text,
+            others.map(({ id }) => id),
+          )),
+        ];
   }
 
   async #query<R extends object>(
