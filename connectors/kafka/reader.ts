@@ -15,6 +15,8 @@ const READ_COMMITTED = 1;
 const MAX_BYTES_PER_PARTITION = 1024 * 1024;
 const MAX_BYTES = 16 * 1024 * 1024;
 const RETRY_PAUSE_MS = 50;
+/** How long a fetch waits where the one before has brought nothing. A partition that is opened meanwhile waits too. */
+const QUIET_WAIT_MS = 1_000;
 /** How long a partition may fail to be fetched before its reader is told. */
 const GIVE_UP_MS = 30_000;
 
@@ -134,6 +136,8 @@ export class KafkaReader implements LogReader {
   readonly #streams = new Set<Stream>();
   /** Brokers with a fetch under way. */
   readonly #asked = new Set<number>();
+  /** Brokers whose last answer was empty. */
+  readonly #quiet = new Set<number>();
   #closed = false;
   #scheduled = false;
   readonly #inFlight = new Set<Promise<void>>();
@@ -205,8 +209,10 @@ export class KafkaReader implements LogReader {
     for (const stream of streams) stream.fetching = true;
     try {
       const broker = await this.#cluster.broker(leader);
-      const topics = await sendRaw(broker, FETCH, this.#request(streams), decodeResponse);
+      const topics = await sendRaw(broker, FETCH, this.#request(streams, this.#quiet.has(leader)), decodeResponse);
       this.#deliver(streams, topics);
+      if (isEmpty(topics)) this.#quiet.add(leader);
+      else this.#quiet.delete(leader);
       for (const stream of streams) if (stream.failingSince === 0) stream.fetching = false;
     } catch (error) {
       this.#failed(streams, error);
@@ -216,12 +222,17 @@ export class KafkaReader implements LogReader {
     }
   }
 
-  #request(streams: readonly Stream[]): WireWriter {
+  /**
+   * Gathers for as long as something comes. Where nothing does, the first byte is waited for and not gathered: polling at the pace of
+   * gathering would cost the broker more than anything else that an idle pipeline does, and add its wait to a record that comes alone.
+   */
+  #request(streams: readonly Stream[], quiet: boolean): WireWriter {
+    const { minBytes, maxWaitMs } = this.#options;
     const byTopic = Map.groupBy(streams, (stream) => stream.topic);
     return new WireWriter()
       .int32(-1)
-      .int32(this.#options.maxWaitMs)
-      .int32(streams.some((stream) => stream.isBehind) ? 1 : this.#options.minBytes)
+      .int32(quiet ? Math.max(QUIET_WAIT_MS, maxWaitMs) : maxWaitMs)
+      .int32(quiet || streams.some((stream) => stream.isBehind) ? 1 : minBytes)
       .int32(MAX_BYTES)
       .int8(READ_COMMITTED)
       .int32(0)
@@ -289,6 +300,10 @@ export class KafkaReader implements LogReader {
         this.#schedule();
       });
   }
+}
+
+function isEmpty(topics: readonly FetchedTopic[]): boolean {
+  return topics.every(({ partitions }) => partitions.every(({ records }) => records.length === 0));
 }
 
 function decodeResponse(reader: WireReader): readonly FetchedTopic[] {
