@@ -30,7 +30,7 @@ function isDaily(source: string): boolean {
 }
 
 /**
- * The bar that a row is. `bytes` is what its spans refer to; `zone` is null for a stock that was never seen. Throws the reason (dead-letter) why it
+ * The bar that a row is. `bytes` is what its spans refer to; `zone` is null for a stock that is not there. Throws the reason (dead-letter) why it
  * cannot count: BAD_NUMBER, PRICE_NOT_POSITIVE, HIGH_BELOW_LOW, OPEN_OUTSIDE_RANGE, CLOSE_OUTSIDE_RANGE, NEGATIVE_VOLUME, UNKNOWN_STOCK,
  * MISALIGNED_TIME or FUTURE_BAR.
  */
@@ -44,7 +44,7 @@ export function barOf(row: RawPrice, bytes: Buffer, zone: Zone | null, commitTsM
     throw bad('BAD_NUMBER', 'A price is no decimal number with at most six decimals');
   }
   checkFigures({ open, high, low, close, volume });
-  if (zone === null) throw bad('UNKNOWN_STOCK', `Stock ${row.stockId} was never seen`);
+  if (zone === null) throw bad('UNKNOWN_STOCK', `Stock ${row.stockId} was never seen, or is deleted`);
   const time = timeOf(row, zone, isDaily(source));
   if (time.start > commitTsMs + MAX_AHEAD_MS) {
     throw bad('FUTURE_BAR', `ts is ${new Date(time.start).toISOString()}, more than a day ahead`);

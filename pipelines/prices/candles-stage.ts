@@ -13,7 +13,7 @@ import { SluiceError } from '../../engine/errors.ts';
 import type { LogRecord } from '../../engine/log.ts';
 import type { ClockReading } from '../../engine/source-clock.ts';
 import type { Emit, StageProcessor, ViewStage } from '../../engine/stage.ts';
-import type { VersionedRows } from '../../engine/versioned-table.ts';
+import type { TableRow, VersionedRows } from '../../engine/versioned-table.ts';
 import type { ViewStore } from '../../engine/view-store.ts';
 import type { CandleRecord, CandlesAsOf } from '../../schemas/prices/candle.ts';
 import type { RowChange } from '../capture/envelope.ts';
@@ -25,20 +25,35 @@ import { type Figures, sameFigures } from './candles/figures.ts';
 import { FinalityPass } from './candles/finality.ts';
 import { CANDLE_ORDER } from './candles/order.ts';
 import { type CandleIds, CandleTable, type Origin, type Stock } from './candles/table.ts';
-import type { RawPrice } from './codec/cdc.ts';
+import type { RawPrice, RawStock } from './codec/cdc.ts';
 import { zoneOf } from './exchanges.ts';
 import { BAR, MINUTE_MS } from './intervals.ts';
 import { CANDLES, CANDLES_V1, CDC_PRICES, DLQ } from './topics.ts';
 import { Zone } from './zone.ts';
 
-/** What never changes of a stock. */
+/** Symbol and exchange never change. */
 export interface StockVersion {
   readonly symbol: string;
   readonly exchange: string;
+  /** A deleted stock takes no bars any more, but stays known to what it had. */
+  readonly listed: boolean;
+}
+
+/** What a change of `stocks` says here; null for one without a row. */
+export function listingOf({ before, after, lsn }: RowChange<RawStock>): TableRow<StockVersion> | null {
+  const row = after ?? before;
+  if (row === null) return null;
+  const { symbol, exchange } = row;
+  return { key: String(row.id), lsn: lsn ?? 0n, value: { symbol, exchange, listed: after !== null } };
+}
+
+/** Whether a version says what the one before it said. */
+export function sameListing(a: StockVersion, b: StockVersion): boolean {
+  return a.symbol === b.symbol && a.exchange === b.exchange && a.listed === b.listed;
 }
 
 export interface CandlesOptions {
-  readonly stocks: Pick<VersionedRows<StockVersion>, 'versionsOf' | 'keys'>;
+  readonly stocks: Pick<VersionedRows<StockVersion>, 'versionsOf' | 'asOf' | 'changesEnd' | 'keys'>;
   readonly decoder: Pick<FramedDecoder<RowChange<RawPrice>>, 'decode'>;
   /** Reads the store, whatever version of the schema wrote it. */
   readonly stored: Pick<FramedDecoder<CandleRecord>, 'decode'>;
@@ -144,7 +159,8 @@ class Candles implements StageProcessor {
     const stock = this.#stock(row.stockId);
     let bar: Bar;
     try {
-      bar = barOf(row, change.bytes, stock?.zone ?? null, change.commitTsMs);
+      const zone = stock !== null && this.#isListed(stock, change) ? stock.zone : null;
+      bar = barOf(row, change.bytes, zone, change.commitTsMs);
     } catch (error) {
       // A row that has gone bad: what it was when it was good is in Postgres no more, so it may not count on.
       this.#takeOff(change, row, force);
@@ -181,6 +197,16 @@ class Candles implements StageProcessor {
     const origin = originOf(change);
     this.#table.put(stock, BAR, start, null, origin);
     this.#dirty.bar(stock, before, origin, force);
+  }
+
+  /** As of the change: one that was deleted since has had its bars deleted before, which is still to come. */
+  #isListed({ id }: Stock, { lsn }: RowChange<RawPrice>): boolean {
+    const { stocks } = this.#options;
+    // Hardly a stock is ever deleted: without a second version of any nobody looks.
+    if (stocks.changesEnd === 0n) return true;
+    const key = String(id);
+    const version = lsn === null ? stocks.versionsOf(key).at(-1) : stocks.asOf(key, lsn);
+    return version?.value.listed === true;
   }
 
   #stock(id: bigint): Stock | null {

@@ -9,13 +9,14 @@
  *   cdc stocks ─(sink.clickhouse-stocks)─► ClickHouse
  */
 import { type RunnableWorker, stageWorker } from '../../engine/stage-worker.ts';
-import { VersionedTable } from '../../engine/versioned-table.ts';
+import { type TableRow, VersionedTable } from '../../engine/versioned-table.ts';
 import { SUBJECTS } from '../../schemas/subjects.ts';
+import type { RowChange } from '../capture/envelope.ts';
 import { sourceClock } from '../capture/source-clock.ts';
 import { OperatorGuard } from '../operations/operator-guard.ts';
 import { GATHER_BYTES, preparing, schemaId, type WorkerEnvironment, type WorkerTable } from '../worker-environment.ts';
 
-import { CANDLES_STAGE, candlesStage } from './candles-stage.ts';
+import { CANDLES_STAGE, candlesStage, listingOf, sameListing } from './candles-stage.ts';
 import { candleDecoder, seriesCandleDecoder, seriesKeyDecoder } from './codec/candle.ts';
 import { priceChangeDecoder, type RawStock, stockChangeDecoder } from './codec/cdc.ts';
 import { indicatorsDecoder } from './codec/indicators.ts';
@@ -26,29 +27,26 @@ import { SCANNER_STAGE, scannerStage } from './scanner-stage.ts';
 import { PRICES_SINKS } from './sink-workers.ts';
 import { CDC_PRICES, CDC_STOCKS } from './topics.ts';
 
-/** The stocks. A version in which all of `same` is as before is none. */
-function stockTable(
+/** The stocks, as a stage wants them. A version in which all of `same` is as before is none. */
+function stockTable<V>(
   { client, registry }: WorkerEnvironment,
-  same: (a: RawStock, b: RawStock) => boolean,
+  { rowOf, same }: { rowOf(change: RowChange<RawStock>): TableRow<V> | null; same(a: V, b: V): boolean },
   failed: (error: unknown) => void,
-): VersionedTable<RawStock> {
+): VersionedTable<V> {
   const decoder = stockChangeDecoder(registry);
-  return new VersionedTable<RawStock>(client, {
+  return new VersionedTable<V>(client, {
     topic: CDC_STOCKS,
     prepare: preparing(decoder),
-    decode: ({ value }) => {
-      if (value === null) return null;
-      const { after, lsn } = decoder.decode(value);
-      if (after === null) return null; // a deleted stock stays known to what refers to it
-      return { key: String(after.id), lsn: lsn ?? 0n, value: after };
-    },
+    decode: ({ value }) => (value === null ? null : rowOf(decoder.decode(value))),
     same,
     failed,
   });
 }
 
-/** What never changes of a stock: the first version is the only one. */
-const sameListing = (a: RawStock, b: RawStock): boolean => a.symbol === b.symbol && a.exchange === b.exchange;
+/** A deleted stock stays as it was for what refers to it. */
+function namedStock({ after, lsn }: RowChange<RawStock>): TableRow<RawStock> | null {
+  return after === null ? null : { key: String(after.id), lsn: lsn ?? 0n, value: after };
+}
 
 async function candles(environment: WorkerEnvironment): Promise<RunnableWorker> {
   const { config, client, logger, registry } = environment;
@@ -62,7 +60,7 @@ async function candles(environment: WorkerEnvironment): Promise<RunnableWorker> 
   const stored = candleDecoder(registry);
   await stored.load(await registry.versionIds(SUBJECTS.candle.name));
   let worker: RunnableWorker;
-  const stocks = stockTable(environment, sameListing, (error) => worker.fail(error));
+  const stocks = stockTable(environment, { rowOf: listingOf, same: sameListing }, (error) => worker.fail(error));
   const decode = preparing(decoder);
   const again = client.reader({ minBytes: 1, maxWaitMs: 100, maxBufferedBytes: GATHER_BYTES });
   const operators = new OperatorGuard({ client, reader: again, topic: CDC_PRICES });
@@ -120,8 +118,9 @@ async function scanner(environment: WorkerEnvironment): Promise<RunnableWorker> 
   const stored = moversDecoder(registry);
   await stored.load(await registry.versionIds(SUBJECTS.movers.name));
   let worker: RunnableWorker;
-  const same = (a: RawStock, b: RawStock) => sameListing(a, b) && a.sector === b.sector;
-  const stocks = stockTable(environment, same, (error) => worker.fail(error));
+  // Symbol and exchange never change.
+  const same = (a: RawStock, b: RawStock) => a.sector === b.sector;
+  const stocks = stockTable(environment, { rowOf: namedStock, same }, (error) => worker.fail(error));
   worker = stageWorker({
     stage: scannerStage({ stocks: stocks.rows, decoder, stored, schemaId: await schemaId(registry, SUBJECTS.movers) }),
     client,

@@ -151,6 +151,18 @@ describe('the partitions of stock_prices', () => {
       });
     }
   });
+
+  it('keep a stock that has bars', async () => {
+    const writer = as('rights', 'sluice_writer');
+    await writer.query(`INSERT INTO stocks (id, symbol, name, exchange) VALUES (70, 'XYZ', 'Xyz', 'NYSE')`);
+    await writer.query(`INSERT INTO stock_prices VALUES (70, '2026-01-07 14:30Z', 1, 1, 1, 1, 1)`);
+    await expect(writer.query('DELETE FROM stocks WHERE id = 70')).rejects.toMatchObject({
+      code: 'POSTGRES_CONSTRAINT',
+      message: expect.stringContaining('stock 70 (XYZ) has bars'),
+    });
+    await writer.query('DELETE FROM stock_prices WHERE stock_id = 70');
+    await writer.query('DELETE FROM stocks WHERE id = 70');
+  });
 });
 
 describe('an allowed value of a kind', () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { OperatorGuard } from '../../../pipelines/operations/operator-guard.ts';
-import { candlesStage, type StockVersion } from '../../../pipelines/prices/candles-stage.ts';
+import { candlesStage, listingOf, type StockVersion, sameListing } from '../../../pipelines/prices/candles-stage.ts';
 import { candleDecoder, candleKeyDecoder, candleV1Decoder } from '../../../pipelines/prices/codec/candle.ts';
 import { priceChangeDecoder, stockChangeDecoder } from '../../../pipelines/prices/codec/cdc.ts';
 import { zoneOf } from '../../../pipelines/prices/exchanges.ts';
@@ -50,11 +50,8 @@ async function drive(
     stage: (rows) => candlesStage({ stocks: rows, decoder, stored, ids: IDS, operators, latenessMs, pieceCandles }),
     table: {
       topic: CDC_STOCKS,
-      decode: ({ value }) => {
-        const { after, lsn } = stocks.decode(value!);
-        return { key: String(after!.id), lsn: lsn!, value: after! };
-      },
-      same: () => true,
+      decode: ({ value }) => listingOf(stocks.decode(value!))!,
+      same: sameListing,
     },
     prepare: async (records, at) => {
       await operators.prepare(records, at);
@@ -213,6 +210,8 @@ const op: fc.Arbitrary<Op> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ op: 'snapshot' as const }) },
   { weight: 1, arbitrary: fc.record({ op: fc.constant('redeliver' as const), stock, slot }) },
   { weight: 1, arbitrary: fc.constant({ op: 'garbage' as const }) },
+  { weight: 1, arbitrary: fc.record({ op: fc.constant('unlist' as const), stock }) },
+  { weight: 1, arbitrary: fc.record({ op: fc.constant('list' as const), stock }) },
   { weight: 3, arbitrary: fc.constant({ op: 'heartbeat' as const }) },
 );
 const step: fc.Arbitrary<Step> = fc.record({
@@ -304,6 +303,19 @@ describe('prices.candles', () => {
     await drive({ log, source, steps, dir, ...quiet });
     expect(log.records(CANDLES_V1, 0)).toHaveLength(5);
     await check(log, source, STOCKS);
+  });
+
+  it('takes no bar of a stock that was deleted before, and takes off what it had of one', async () => {
+    const log = new MemoryLog();
+    const source = new PriceSource(log, STOCKS, SLOTS, SUNDAY + 3 * DAY_MS);
+    const unlisted = [at(1, { op: 'unlist', stock: 0 }), at(1, bar(2, 4)), at(1, LAST.do)];
+    const listed = [at(1, { op: 'list', stock: 0 }), at(1, { op: 'snapshot' }), at(1, LAST.do)];
+    const steps = [at(0, bar(1, 3)), at(1, { op: 'delete', stock: 0, slot: 1 }), ...unlisted];
+    await drive({ log, source, steps, dir, ...quiet });
+    expect((await check(log, source, STOCKS)).candles).toEqual([]);
+    expect(log.records(DLQ, 0)).toHaveLength(1);
+    await drive({ log, source, steps: listed, dir, ...quiet });
+    expect((await check(log, source, STOCKS)).v1).toHaveLength(5);
   });
 
   it('takes the daily bar of a day without bars of minutes, and of no other', async () => {

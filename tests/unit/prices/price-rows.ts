@@ -92,6 +92,7 @@ export function stockEnvelope(
   const { sector = null, ...listing } = stock;
   const named = { ...listing, name: `${stock.symbol} Inc.`, sector: sector === null ? null : { string: sector } };
   const row = { ...named, industry: null, market_cap: null, active: true };
-  const after = { 'cdc.public.stocks.Value': row };
-  return framed(STOCK_SCHEMA_ID, stockType.toBuffer({ before: null, after, ...rest(op, block, 'stocks') }));
+  const value = { 'cdc.public.stocks.Value': row };
+  const images = op === 'd' ? { before: value, after: null } : { before: null, after: value };
+  return framed(STOCK_SCHEMA_ID, stockType.toBuffer({ ...images, ...rest(op, block, 'stocks') }));
 }

@@ -35,6 +35,9 @@ export type Op =
   /** The newest record of a row once more, byte by byte. */
   | { readonly op: 'redeliver'; readonly stock: number; readonly slot: number }
   | { readonly op: 'garbage' }
+  /** Deletes the row of a stock, which Postgres refuses while it has bars; or inserts it again. */
+  | { readonly op: 'unlist'; readonly stock: number }
+  | { readonly op: 'list'; readonly stock: number }
   | { readonly op: 'heartbeat' };
 
 export interface Step {
@@ -45,6 +48,7 @@ export interface Step {
 /** A row as it stands, and whether what its newest record says is a bar. */
 interface Row {
   readonly columns: PriceColumns;
+  readonly wellFormed: boolean;
   readonly good: boolean;
 }
 
@@ -59,6 +63,7 @@ export class PriceSource {
   /** Times of the slots of a stock. */
   readonly #slots: readonly (readonly number[])[];
   readonly #newest = new Map<string, Buffer>();
+  readonly #unlisted = new Set<number>();
   #lsn = 26_738_368n;
   #xid = 700n;
   timeMs: number;
@@ -77,6 +82,7 @@ export class PriceSource {
     this.#xid++;
     if (step.op === 'heartbeat') this.beats.push({ lsn: this.#lsn, timeMs: this.timeMs });
     else if (step.op === 'garbage') this.#garbage();
+    else if (step.op === 'unlist' || step.op === 'list') this.#list(step.stock, step.op === 'list');
     else if (step.op === 'snapshot') this.#snapshot();
     else if (step.op === 'redeliver') this.#redeliver(step.stock, step.slot);
     else if (step.op === 'delete') this.#delete(step.stock, step.slot);
@@ -101,10 +107,20 @@ export class PriceSource {
     if (before !== undefined) this.#put(stock, slot, { ...before.columns, ...change }, false);
   }
 
-  #put(stock: number, slot: number, columns: PriceColumns, good: boolean): void {
+  #list(stock: number, listed: boolean): void {
+    if (listed !== this.#unlisted.has(stock)) return;
+    if (!listed && [...this.rows.keys()].some((name) => name.startsWith(`${stock}/`))) return;
+    if (listed) this.#unlisted.delete(stock);
+    else this.#unlisted.add(stock);
+    const value = stockEnvelope(this.#stocks[stock]!, listed ? 'c' : 'd', this.#block());
+    this.#log.append(CDC_STOCKS, 0, { value });
+  }
+
+  #put(stock: number, slot: number, columns: PriceColumns, wellFormed: boolean): void {
     const name = `${stock}/${slot}`;
     const before = this.rows.get(name)?.columns ?? null;
-    this.rows.set(name, { columns, good });
+    const good = wellFormed && !this.#unlisted.has(stock);
+    this.rows.set(name, { columns, wellFormed, good });
     this.#emit(name, priceEnvelope(before === null ? 'c' : 'u', before, columns, this.#block()), columns, good);
   }
 
@@ -117,7 +133,9 @@ export class PriceSource {
   }
 
   #snapshot(): void {
-    for (const [name, { columns, good }] of this.rows) {
+    for (const [name, { columns, wellFormed }] of this.rows) {
+      const good = wellFormed && !this.#unlisted.has(Number(name.split('/')[0]));
+      this.rows.set(name, { columns, wellFormed, good });
       this.#emit(name, priceEnvelope('r', null, columns, this.#block()), columns, good);
     }
   }
