@@ -119,7 +119,7 @@ async function comparePrices(config: Config, options: Options): Promise<Reconcil
       sectors: config.SLUICE_PRICES_SECTORS,
       log,
       schemas: new RegistryClient({ url: config.SLUICE_REGISTRY_URL }),
-      since: options.since ?? null,
+      scope: { since: options.since ?? null, until: null, stocks: [] },
       deadlineSeconds: options.deadline,
       strict: options.strict,
       limit: options.limit,

@@ -33,6 +33,8 @@ export interface RedisClient {
   connect(): Promise<void>;
   /** The fields of hashes, in the order of the keys; none of one that is not there. */
   hashes(keys: readonly string[]): Promise<readonly Readonly<Record<string, string>>[]>;
+  /** All keys that begin with this text, in no order; what comes or goes meanwhile may be among them. */
+  keys(prefix: string): Promise<readonly string[]>;
   /** The INFO of one node. */
   info(section: string): Promise<string>;
   close(): Promise<void>;
@@ -48,6 +50,8 @@ const scripts = {
   sluiceDrop: { lua: DROP, numberOfKeys: 1 },
   sluiceLatest: { lua: LATEST, numberOfKeys: 4 },
 };
+
+const KEYS_PER_SCAN = 1_000;
 
 /** How often a call waits for a new connection before it fails. */
 const MAX_RETRIES = 2;
@@ -114,6 +118,23 @@ function wrap(client: Redis | Cluster): RedisClient {
       } catch (error) {
         throw redisError(error, `reading ${keys[0]}`);
       }
+    },
+    async keys(prefix) {
+      const nodes = client instanceof Cluster ? client.nodes('master') : [client];
+      const match = `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`;
+      const found = new Set<string>();
+      try {
+        for (const node of nodes) {
+          for (let cursor = '0', first = true; first || cursor !== '0'; first = false) {
+            const [next, keys] = await node.scan(cursor, 'MATCH', match, 'COUNT', KEYS_PER_SCAN);
+            for (const key of keys) found.add(key);
+            cursor = next;
+          }
+        }
+      } catch (error) {
+        throw redisError(error, `looking for keys ${prefix}*`);
+      }
+      return [...found];
     },
     async info(section) {
       try {

@@ -8,7 +8,7 @@ import type { Sink, SinkRecord } from '../../engine/sink.ts';
 import type { Indicators } from '../../schemas/prices/indicators.ts';
 import { type PricesClickHouseOptions, type PricesTarget, pricesClickHouseSink } from './clickhouse-sink.ts';
 import type { TimedIndicators } from './codec/indicators.ts';
-import { decodeIndicatorsKey } from './indicators/key.ts';
+import { decodeIndicatorsKey } from './codec/indicators-key.ts';
 
 /** What a row is about. */
 interface Subject {

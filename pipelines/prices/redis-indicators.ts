@@ -4,7 +4,7 @@ import { type LatestOperation, latestSink, latestStampsKey } from '../../connect
 import type { Sink, SinkRecord } from '../../engine/sink.ts';
 import type { Indicators } from '../../schemas/prices/indicators.ts';
 import type { TimedIndicators } from './codec/indicators.ts';
-import { decodeIndicatorsKey } from './indicators/key.ts';
+import { decodeIndicatorsKey } from './codec/indicators-key.ts';
 import { pivotFields, priceText } from './redis-fields.ts';
 import { isPeriod, pivotsOf } from './scanner/figures.ts';
 

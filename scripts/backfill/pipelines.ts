@@ -74,8 +74,8 @@ const ENGAGEMENT = {
 
 const PRICES = {
   live: async () => livePath(PRICES_MONITORED),
-  /** A candle is made of bars of the range and of others: everything from its beginning on is compared. */
-  compare: async (config: Config, log: KafkaClient, { range, deadlineSeconds }: CompareRun) =>
+  /** Bars of the range, and candles that are made of such alone; without an end all that follows from them, of the stocks of the range. */
+  compare: async (config: Config, log: KafkaClient, { range: { from, to, groups }, deadlineSeconds }: CompareRun) =>
     await reconcilePrices({
       postgresUrl: config.SLUICE_POSTGRES_URL,
       clickHouse: clickHouseConfig(config),
@@ -83,7 +83,7 @@ const PRICES = {
       sectors: config.SLUICE_PRICES_SECTORS,
       log,
       schemas: registryOf(config),
-      since: range.from,
+      scope: { since: from, until: to, stocks: groups.map(BigInt) },
       deadlineSeconds,
       limit: 20,
     }),

@@ -1,7 +1,7 @@
 /** Records of prices.indicators for tests of what reads them, with the keys that the stage gives them. */
 import type { SinkRecord } from '../../engine/sink.ts';
 import type { TimedIndicators } from '../../pipelines/prices/codec/indicators.ts';
-import { asOfKey, behindKey, candleKey } from '../../pipelines/prices/indicators/key.ts';
+import { asOfKey, behindKey, candleKey } from '../../pipelines/prices/codec/indicators-key.ts';
 import { INTERVALS, type Interval } from '../../pipelines/prices/intervals.ts';
 import type { Indicators } from '../../schemas/prices/indicators.ts';
 import { random } from './random.ts';

@@ -1,4 +1,4 @@
-/** IndicatorsRecord and PriceSignals. The keys of the one are in `indicators/key.ts`, those of the other are CandleKey. */
+/** IndicatorsRecord and PriceSignals. The keys of the one are in `indicators-key.ts`, those of the other are CandleKey. */
 import type { ByteWriter } from '../../../engine/avro/byte-writer.ts';
 import { compileCopier } from '../../../engine/avro/compile-copier.ts';
 import { compileWholeReader } from '../../../engine/avro/compile-reader.ts';

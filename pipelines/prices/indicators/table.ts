@@ -12,9 +12,16 @@ import type { ViewEntry, ViewStore } from '../../../engine/view-store.ts';
 import type { Indicators, IndicatorsRecord } from '../../../schemas/prices/indicators.ts';
 import { encodeCandleKey } from '../codec/candle.ts';
 import { encodeIndicators, encodeIndicatorsRow, signalsV1Of } from '../codec/indicators.ts';
+import {
+  asOfKey,
+  BEHIND_PREFIX,
+  behindKey,
+  decodeIndicatorsKey,
+  keyOf,
+  seriesPrefix,
+} from '../codec/indicators-key.ts';
 import { INTERVALS, type Interval } from '../intervals.ts';
 import { SIGNALS_V1 } from '../topics.ts';
-import { asOfKey, BEHIND_PREFIX, behindKey, decodeIndicatorsKey, keyOf, seriesPrefix } from './key.ts';
 import type { SeriesId } from './series.ts';
 
 /** Schema ids of what is written. */

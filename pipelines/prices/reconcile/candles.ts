@@ -4,9 +4,10 @@ import { type Deadline, until } from '../../operations/reconcile/deadline.ts';
 import type { Difference } from '../../operations/reconcile/report.ts';
 import type { Comparison, Snapshot } from './comparison.ts';
 import { keyOf, named, startOf, stockOf } from './key.ts';
+import { refusal } from './letters.ts';
 import { KINDS, type Kind, type PricesSource, type Row, type StockSum } from './source.ts';
 import { Suspects } from './suspects.ts';
-import type { PricesWarehouse, WarehouseProgress } from './warehouse.ts';
+import type { PricesWarehouse, WarehouseProgress, WrittenWarehouse } from './warehouse.ts';
 
 const STOCKS_AT_ONCE = 20;
 
@@ -66,13 +67,7 @@ export class WarehouseCandles implements Comparison {
         versionOf: (key) => versions.get(key),
         covers: (key) => inPart.has(stockOf(key)),
         // What ClickHouse refused is a version behind the one that it shows.
-        explanation: (key) => {
-          const letter = letters.warehouse.get(`${kind} ${key}`);
-          const shown = BigInt(versions.get(key) ?? -1);
-          return letter !== undefined && typeof letter.state === 'bigint' && letter.state > shown
-            ? letter.reason
-            : null;
-        },
+        explanation: (key) => refusal(letters.warehouse.get(`${kind} ${key}`), versions.get(key)),
       });
     });
   }
@@ -94,7 +89,7 @@ export class WarehouseCandles implements Comparison {
 
 /** Until ClickHouse has passed the position in every partition. Throws RECONCILE_DEADLINE (retry). */
 export async function warehousePassed(
-  warehouse: PricesWarehouse,
+  warehouse: WrittenWarehouse,
   lsn: Lsn,
   partitions: number,
   deadline: Deadline,
@@ -110,7 +105,7 @@ export async function warehousePassed(
         .map((partition) => {
           const is = progress.get(partition);
           const where = is === undefined ? 'not started' : `at ${formatLsn(is.lsn)}`;
-          return `ClickHouse, partition ${partition} of the candles: ${where}, wanted ${formatLsn(lsn)}`;
+          return `ClickHouse, partition ${partition} of ${warehouse.topic}: ${where}, wanted ${formatLsn(lsn)}`;
         })
         .join('; '),
   });

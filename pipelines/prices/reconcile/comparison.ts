@@ -1,5 +1,6 @@
 /** What every comparison of prices is given, and what it gives back. */
 import type { Lsn } from '../../../connectors/postgres/lsn.ts';
+import type { SluiceError } from '../../../engine/errors.ts';
 import type { Deadline } from '../../operations/reconcile/deadline.ts';
 import type { PriceLetters } from './letters.ts';
 import type { PricesSource } from './source.ts';
@@ -25,8 +26,11 @@ export interface Snapshot {
 export interface Comparison {
   /** By the name of the report. */
   readonly suspects: ReadonlyMap<string, Suspects>;
+  /** Reports that could not be made, where others of the comparison could. */
+  readonly failed?: ReadonlyMap<string, SluiceError>;
   /** The first look is at everything, later ones at what is open. */
   look(snapshot: Snapshot, first: boolean): Promise<void>;
 }
 
-export const isOpen = ({ suspects }: Comparison): boolean => [...suspects.values()].some(({ open }) => open.size > 0);
+export const isOpen = ({ suspects, failed }: Comparison): boolean =>
+  [...suspects].some(([name, { open }]) => open.size > 0 && failed?.has(name) !== true);

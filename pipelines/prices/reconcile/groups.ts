@@ -1,10 +1,13 @@
 /** Stocks that are compared at a time, so that what is in memory has an end. */
-import { stockOf } from './key.ts';
+import { STRAY, stockOf } from './key.ts';
+import type { Scope } from './scope.ts';
 import { type BarCounts, isOfDays, type Kind, type PricesSource } from './source.ts';
 import type { Suspects } from './suspects.ts';
 
 /** Bars of one group; one stock may have more. Their records take about half a gigabyte while they are compared. */
 const BARS_AT_ONCE = 100_000;
+/** And of one part of it, whose rows are in memory whole. */
+const BARS_OF_PART = 20_000;
 
 export interface Group {
   readonly stocks: readonly bigint[];
@@ -14,41 +17,56 @@ export interface Group {
   readonly wants: (stockId: bigint) => boolean;
 }
 
-const NONE: BarCounts = { bars: 0, minutes: 0 };
-
 export interface Groups {
   readonly list: readonly Group[];
   /** The number of the group that a record is of, -1 for none. One of a stock without valid bars is of the first. */
   readonly groupOf: (stockId: bigint) => number;
 }
 
-/** All stocks, or those of open suspects. */
-export async function groupsOf(source: PricesSource, suspects: Iterable<Suspects> | null): Promise<Groups> {
+type Stocks = ReadonlyMap<bigint, BarCounts>;
+
+const EVERYTHING: Pick<Scope, 'stocks'> = { stocks: [] };
+
+/** All stocks of the scope, or those of open suspects. */
+export async function groupsOf(
+  source: Pick<PricesSource, 'stocks'>,
+  suspects: Iterable<Suspects> | null,
+  { stocks: scoped } = EVERYTHING,
+): Promise<Groups> {
   const bars = await source.stocks();
-  if (suspects !== null) {
-    const open = new Set([...suspects].flatMap(({ open }) => [...open].map(stockOf)));
-    const counted = [...open].map((stock) => [stock, bars.get(stock) ?? NONE] as const);
-    return open.size === 0 ? { list: [], groupOf: () => -1 } : groups(counted, false);
-  }
-  return groups([...bars], true);
+  // One that is asked for may have no valid bars, but something shown.
+  if (suspects === null) return groups([...new Set([...bars.keys(), ...scoped])], bars, scoped.length === 0);
+  const open = new Set([...suspects].flatMap(({ open }) => [...open].map(stockOf)));
+  open.delete(STRAY);
+  return open.size === 0 ? { list: [], groupOf: () => -1 } : groups([...open], bars, false);
 }
 
-function groups(stocks: readonly (readonly [bigint, BarCounts])[], strays: boolean): Groups {
-  const groups: bigint[][] = [[]];
+/** Stocks of a group in still smaller parts. */
+export function partsOf(stocks: readonly bigint[], bars: Stocks): readonly (readonly bigint[])[] {
+  return divided(stocks, bars, BARS_OF_PART);
+}
+
+function divided(of: readonly bigint[], bars: Stocks, most: number): readonly (readonly bigint[])[] {
+  const parts: bigint[][] = [[]];
   let count = 0;
-  for (const [stock, { bars }] of stocks) {
-    if (count > 0 && count + bars > BARS_AT_ONCE) {
-      groups.push([]);
+  for (const stock of of) {
+    const more = bars.get(stock)?.bars ?? 0;
+    if (count > 0 && count + more > most) {
+      parts.push([]);
       count = 0;
     }
-    groups.at(-1)!.push(stock);
-    count += bars;
+    parts.at(-1)!.push(stock);
+    count += more;
   }
+  return parts;
+}
+
+function groups(stocks: readonly bigint[], bars: Stocks, strays: boolean): Groups {
+  const groups = divided(stocks, bars, BARS_AT_ONCE);
   const numbers = new Map(groups.flatMap((of, index) => of.map((stock): [bigint, number] => [stock, index])));
   const groupOf = (stock: bigint) => numbers.get(stock) ?? (strays ? 0 : -1);
-  const counts = new Map(stocks);
   const list = groups.map((of, index) => {
-    const hasMinutes = of.some((stock) => counts.get(stock)!.minutes > 0);
+    const hasMinutes = of.some((stock) => (bars.get(stock)?.minutes ?? 0) > 0);
     const mayHave = (kind: Kind) => hasMinutes || isOfDays(kind);
     return { stocks: of, mayHave, wants: (stock: bigint) => groupOf(stock) === index };
   });

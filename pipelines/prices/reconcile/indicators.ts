@@ -2,31 +2,25 @@
  * Indicators and signals from their definitions (docs/prices-indicators.md), each series in one pass from its first candle. No library, and nothing of
  * the pipeline: recursive means are written out, windows are summed anew for each candle.
  */
-import type { CandleFigures } from './source.ts';
+import { type Levels, levelsOf } from './levels.ts';
+import type { CandleFigures, CandleKind } from './source.ts';
 
-export interface Expected {
-  readonly sma_20: number | null;
-  readonly sma_50: number | null;
-  readonly sma_200: number | null;
-  readonly ema_12: number | null;
-  readonly ema_26: number | null;
-  readonly rsi_14: number | null;
-  readonly macd: number | null;
-  readonly macd_signal: number | null;
-  readonly macd_histogram: number | null;
-  readonly bollinger_upper: number | null;
-  readonly bollinger_lower: number | null;
-  readonly atr_14: number | null;
-  readonly volume_ratio: number | null;
-}
+/** Doubles. */
+export const INDICATOR_NAMES = [
+  ...(['sma_20', 'sma_50', 'sma_200', 'ema_12', 'ema_26', 'rsi_14', 'macd', 'macd_signal', 'macd_histogram'] as const),
+  ...(['bollinger_upper', 'bollinger_lower', 'atr_14', 'volume_ratio'] as const),
+] as const;
+export type IndicatorName = (typeof INDICATOR_NAMES)[number];
 
-export type IndicatorName = keyof Expected;
+/** Null without enough history. */
+export type Expected = Readonly<Record<IndicatorName, number | null>>;
 
 export interface ExpectedRow {
   readonly candle: CandleFigures;
   readonly values: Expected;
   /** Of 64 bits. */
   readonly obv: bigint;
+  readonly levels: Levels;
   /** What must hold, and what is so near its threshold that it may. */
   readonly signals: { readonly certain: readonly string[]; readonly possible: readonly string[] };
   /** Neither gain nor loss is left: a ratio of what rounding left over. */
@@ -78,13 +72,13 @@ class Recursive {
 const exponential = (period: number): Recursive => new Recursive(2 / (period + 1), 1);
 const wilder = (period: number): Recursive => new Recursive(1 / period, period);
 
-/** One row for each candle, which are in the order of time. */
-export function expectedRows(candles: readonly CandleFigures[]): readonly ExpectedRow[] {
+/** One row for each candle, which are in the order of time; one at a time, since a row is many times its candle. */
+export function* expectedRows(kind: CandleKind, candles: readonly CandleFigures[]): Generator<ExpectedRow> {
   const closes = candles.map(({ close }) => Number(close) / 1e6);
   const volumes = candles.map(({ volume }) => Number(volume));
   const [fast, slow, signal] = [exponential(12), exponential(26), exponential(9)];
   const [gain, loss, range] = [wilder(14), wilder(14), wilder(14)];
-  const rows: ExpectedRow[] = [];
+  let previous: Expected | null = null;
   let obv = 0n;
   for (const [at, candle] of candles.entries()) {
     const before = candles[at - 1];
@@ -121,10 +115,10 @@ export function expectedRows(candles: readonly CandleFigures[]): readonly Expect
       volume_ratio: usual === null || usual === 0 ? null : volumes[at]! / usual,
     };
     const strengthIsNoise = movement !== null && movement < NOTHING_LEFT;
-    const signals = signalsOf(values, rows.at(-1)?.values ?? null, close, strengthIsNoise);
-    rows.push({ candle, values, obv, signals, strengthIsNoise });
+    const signals = signalsOf(values, previous, close, strengthIsNoise);
+    yield { candle, values, obv, levels: levelsOf(kind, candles, at), signals, strengthIsNoise };
+    previous = values;
   }
-  return rows;
 }
 
 function trueRange({ high, low }: CandleFigures, before: CandleFigures | undefined): number {

@@ -8,6 +8,9 @@ export function stockOf(key: string): bigint {
   return BigInt(key.slice(0, key.indexOf(' ')));
 }
 
+/** The stock of what is shown though no stock has it. Ids that small belong to stamps. */
+export const STRAY = -1n;
+
 /** Milliseconds since the epoch. */
 export function startOf(key: string): number {
   return Number(key.slice(key.indexOf(' ') + 1));

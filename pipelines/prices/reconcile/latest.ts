@@ -1,23 +1,22 @@
 /** The newest prices in Redis: what is shown is the newest day of its stock, and what was committed within its time to live is shown. */
-import { formatLsn } from '../../../connectors/postgres/lsn.ts';
 import type { RedisClient } from '../../../connectors/redis/client.ts';
-import { stampsOf } from '../../../connectors/redis/reader.ts';
-import { until } from '../../operations/reconcile/deadline.ts';
 import type { Difference } from '../../operations/reconcile/report.ts';
 import type { Comparison, Snapshot } from './comparison.ts';
+import { isDue, marksOf, type NewestKeys, newestPassed, straysOf } from './newest.ts';
+import type { Scope } from './scope.ts';
 import { pricedSql } from './source.ts';
 import { Suspects } from './suspects.ts';
 import type { PricesWarehouse } from './warehouse.ts';
 
-const PREFIX = 'px:{prices}:latest:';
-const STAMPS = 'px:{prices}:sink:latest:asof';
-/** Per stock: the newest day that was ever shown. No older one is shown again, even when that is gone. */
-const MARKS = 'px:{prices}:sink:latest:marks';
-const TTL_MS = 5 * 60_000;
+/** A day is shown for as long behind its commit. */
+export const LATEST_KEYS: NewestKeys = {
+  prefix: 'px:{prices}:latest:',
+  control: 'px:{prices}:sink:latest',
+  ttlMs: 5 * 60_000,
+};
+
 /** Most stocks have a bar of so long ago: of them nobody needs to look through their history. */
 const LATELY_MS = 30 * 24 * 3_600_000;
-/** A price that expires while it is asked for is not missing. */
-const MARGIN_MS = 5_000;
 
 const decimal = (e6: string): string => `trim_scale(${e6} * 0.000001)::text`;
 
@@ -42,12 +41,19 @@ export class LatestPrices implements Comparison {
   readonly #redis: RedisClient;
   readonly #warehouse: PricesWarehouse;
   readonly #partitions: number;
+  readonly #scope: Scope;
 
   /** `warehouse` knows when a price was committed. */
   constructor(
     redis: RedisClient,
-    options: { readonly warehouse: PricesWarehouse; readonly partitions: number; readonly limit: number },
+    options: {
+      readonly warehouse: PricesWarehouse;
+      readonly partitions: number;
+      readonly scope: Scope;
+      readonly limit: number;
+    },
   ) {
+    this.#scope = options.scope;
     this.#redis = redis;
     this.#warehouse = options.warehouse;
     this.#partitions = options.partitions;
@@ -58,11 +64,11 @@ export class LatestPrices implements Comparison {
     const suspects = this.suspects.get('redis.latest')!;
     const begun = performance.now();
     await this.#redis.connect();
-    suspects.position = await this.#passed(snapshot);
+    suspects.position = await newestPassed(this.#redis, LATEST_KEYS, this.#partitions, snapshot);
     const newest = await snapshot.source.newest<Newest>(NEWEST, new Date(snapshot.nowMs() - LATELY_MS));
     const committed = await this.#warehouse.newestDays();
-    const shown = await this.#redis.hashes(newest.map(({ symbol }) => PREFIX + symbol));
-    const [marks = {}] = await this.#redis.hashes([MARKS]);
+    const shown = await this.#redis.hashes(newest.map(({ symbol }) => LATEST_KEYS.prefix + symbol));
+    const marks = await marksOf(this.#redis, LATEST_KEYS);
     const now = snapshot.nowMs();
     const differing = new Map<string, Difference>();
     const versions = new Map<string, string>();
@@ -70,10 +76,17 @@ export class LatestPrices implements Comparison {
       const found = shown[index]!;
       versions.set(symbol, JSON.stringify(found));
       const of = committed.get(stock_id);
-      const fresh = of !== undefined && of.start === Number(start_ms) && of.committedMs + TTL_MS > now + MARGIN_MS;
-      const passed = BigInt(/^-?\d+/.exec(marks[String(stock_id)] ?? '')?.[0] ?? start_ms) > start_ms;
-      const wrong = wrongPrice(JSON.parse(fields) as Record<string, string | null>, found, fresh && !passed);
+      const row = { series: String(stock_id), start: Number(start_ms) };
+      const due = isDue(LATEST_KEYS, row, { marks, now, since: of?.start === row.start ? of.committedMs : null });
+      const wrong = wrongPrice(JSON.parse(fields) as Record<string, string | null>, found, due);
       if (wrong !== null) differing.set(symbol, { bucket: 'latest', row: symbol, ...wrong });
+    }
+    const known = new Set(newest.map(({ symbol }) => symbol));
+    // Of some stocks only, nobody knows which others there are.
+    const isKnown = (name: string) => this.#scope.stocks.length > 0 || known.has(name);
+    for (const { name, found } of await straysOf(this.#redis, LATEST_KEYS.prefix, isKnown)) {
+      versions.set(name, JSON.stringify(found));
+      differing.set(name, { bucket: 'latest', row: name, postgres: null, sink: `price=${found.price ?? ''}` });
     }
     const look = { differing, versionOf: (symbol: string) => versions.get(symbol) };
     if (first) {
@@ -82,26 +95,6 @@ export class LatestPrices implements Comparison {
       suspects.findings.rowsCompared = shown.filter((found) => Object.keys(found).length > 0).length;
     } else suspects.decide(look);
     suspects.tookMs += Math.round(performance.now() - begun);
-  }
-
-  async #passed({ lsn, deadline }: Snapshot): Promise<Readonly<Record<string, string>>> {
-    const all = Array.from({ length: this.#partitions }, (_, partition) => partition);
-    return await until(deadline(), {
-      ask: async () => stampsOf((await this.#redis.hashes([STAMPS]))[0]!).stamps,
-      done: (stamps) => {
-        const at = all.map((partition) => BigInt(stamps.get(partition)?.source_lsn ?? -1));
-        if (at.some((one) => one < lsn)) return null;
-        return Object.fromEntries(at.map((one, partition) => [String(partition), formatLsn(one)]));
-      },
-      missing: (stamps) =>
-        all
-          .map((partition) => {
-            const at = stamps.get(partition)?.source_lsn;
-            const where = at === undefined ? 'no stamp' : `at ${formatLsn(BigInt(at))}`;
-            return `Redis newest prices, partition ${partition}: ${where}, wanted ${formatLsn(lsn)}`;
-          })
-          .join('; '),
-    });
   }
 }
 

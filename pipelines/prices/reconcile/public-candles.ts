@@ -10,6 +10,7 @@ import { CompactedTopic, type PublicRecord } from './compacted.ts';
 import type { Comparison, Snapshot } from './comparison.ts';
 import { type Group, groupsOf } from './groups.ts';
 import { startOf, stockOf } from './key.ts';
+import type { Scope } from './scope.ts';
 import { CANDLE_KINDS, type CandleKind, type Row } from './source.ts';
 import { Suspects } from './suspects.ts';
 
@@ -18,7 +19,7 @@ export interface PublicOptions {
   readonly log: LogClient;
   readonly schemas: SchemaSource;
   readonly partitions: number;
-  readonly since: Date | null;
+  readonly scope: Scope;
   readonly limit: number;
 }
 
@@ -38,13 +39,13 @@ export class PublicCandles implements Comparison {
   }
 
   async look(snapshot: Snapshot, first: boolean): Promise<void> {
-    const { log, partitions } = this.#options;
+    const { log, partitions, scope } = this.#options;
     const all = Array.from({ length: partitions }, (_, partition) => partition);
     // The stamps of prices.candles have passed, and a transaction that writes one writes both topics.
     const ends = await stableEnds(log, CANDLES_V1, all, snapshot.deadline());
     const position = [...ends].map(([partition, end]) => [String(partition), String(end)]);
     for (const suspects of this.suspects.values()) suspects.position = Object.fromEntries(position);
-    const groups = await groupsOf(snapshot.source, first ? null : this.suspects.values());
+    const groups = await groupsOf(snapshot.source, first ? null : this.suspects.values(), scope);
     for await (const { records, ...group } of this.#topic.groups(ends, groups)) {
       for (const kind of CANDLE_KINDS) {
         await this.#compare(
@@ -63,8 +64,11 @@ export class PublicCandles implements Comparison {
   ): Promise<void> {
     const suspects = this.suspects.get(`external.${kind}`)!;
     const begun = performance.now();
-    const since = this.#options.since?.getTime() ?? 0;
-    const shown = records.filter(({ key }) => startOf(key) >= since);
+    const { since, until } = this.#options.scope;
+    const shown = records.filter(({ key, value }) => {
+      const late = until !== null && value !== null && value.end > until.getTime();
+      return startOf(key) >= (since?.getTime() ?? 0) && !late;
+    });
     const postgres = mayHave(kind) ? await snapshot.source.publicRows(kind, stocks) : [];
     const versions = new Map(shown.map(({ key, version }) => [key, version]));
     const look = {

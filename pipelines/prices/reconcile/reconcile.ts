@@ -24,15 +24,19 @@ import { CANDLES } from '../topics.ts';
 import { WarehouseCandles, warehousePassed } from './candles.ts';
 import { type Comparison, isOpen, type Snapshot } from './comparison.ts';
 import { explainedBars } from './explained.ts';
+import { IndicatorSinks } from './indicator-sinks.ts';
 import { LatestPrices } from './latest.ts';
-import { NO_LETTERS, type PriceLetters, readPriceLetters } from './letters.ts';
+import { lettersOf, NO_LETTERS, readPriceLetters } from './letters.ts';
 import { MoverBoards } from './movers.ts';
 import { PERIODS } from './movers-source.ts';
+import { NewestIndicators } from './newest-indicators.ts';
 import { PublicCandles } from './public-candles.ts';
 import { PublicSignals } from './public-signals.ts';
+import { comparedOf, type Scope } from './scope.ts';
 import { PricesSource } from './source.ts';
 import { Stamps } from './stamps.ts';
 import { PricesWarehouse } from './warehouse.ts';
+import { WarehouseIndicators } from './warehouse-indicators.ts';
 
 export interface PricesReconcileOptions {
   /** A role that may create a replication slot and read `stocks` and `stock_prices`. */
@@ -43,8 +47,8 @@ export interface PricesReconcileOptions {
   readonly sectors: readonly string[];
   readonly log: LogClient;
   readonly schemas: SchemaSource;
-  /** Leaves out bars and candles that begin earlier: what ClickHouse has forgotten, for one. Boards and newest prices are compared whole. */
-  readonly since: Date | null;
+  /** Leaves out what ClickHouse has forgotten, for one. */
+  readonly scope: Scope;
   /** How long to wait for a sink, each time. */
   readonly deadlineSeconds: number;
   /** Bars with letters count as differences. */
@@ -59,28 +63,49 @@ const SNAPSHOTS = 4;
 
 const later = (a: Lsn, b: Lsn): Lsn => (a < b ? b : a);
 
-/** Never throws because of a server: what could not be compared is `unknown`, with the reason. */
+/** What differs, by report, as far as `limit` goes. */
+export type PriceSubjects = ReadonlyMap<string, readonly PriceSubject[]>;
+
+export interface PriceSubject {
+  /** `stock start` of a bar or candle, `stock symbol` of newest indicators, the symbol of a newest price, `universe board symbol` of a place. */
+  readonly key: string;
+  /** Shown though Postgres has nothing of it. */
+  readonly stray: boolean;
+}
+
+export interface PricesCompared {
+  readonly report: ReconcileReport;
+  readonly subjects: PriceSubjects;
+}
+
 export async function reconcilePrices(options: PricesReconcileOptions): Promise<ReconcileReport> {
+  return (await comparePrices(options)).report;
+}
+
+/** Never throws because of a server: what could not be compared is `unknown`, with the reason. */
+export async function comparePrices(options: PricesReconcileOptions): Promise<PricesCompared> {
   const started = performance.now();
   const client = clickHouseClient({ ...options.clickHouse, requestTimeoutMs: 600_000 });
   const reader = boardReader({ url: options.redisUrl });
   const redis = redisClient({ url: options.redisUrl });
   const took = () => Math.round(performance.now() - started);
-  const run = new Run(options, new PricesWarehouse(client, options), { reader, redis });
+  const run = new Run(options, new PricesWarehouse(client, options), { clickHouse: client, reader, redis });
   try {
     await run.all();
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
     const sinks = { source: unknownSink(`${error.code}: ${error.message}`, took()) };
-    return { result: 'unknown', position: run.position, sinks, tookMs: took() };
+    return { report: { result: 'unknown', position: run.position, sinks, tookMs: took() }, subjects: new Map() };
   } finally {
     await Promise.allSettled([client.close(), reader.close(), redis.close()]);
   }
   const sinks = run.reports();
-  return { result: verdictOf(sinks), position: run.position, sinks, tookMs: took() };
+  const report = { result: verdictOf(sinks), position: run.position, sinks, tookMs: took() };
+  return { report, subjects: run.subjects() };
 }
 
-interface RedisClients {
+interface Clients {
+  readonly clickHouse: ReturnType<typeof clickHouseClient>;
   readonly reader: ReturnType<typeof boardReader>;
   readonly redis: ReturnType<typeof redisClient>;
 }
@@ -90,13 +115,13 @@ class Run {
   position: string | null = null;
   readonly #options: PricesReconcileOptions;
   readonly #warehouse: PricesWarehouse;
-  readonly #clients: RedisClients;
+  readonly #clients: Clients;
   /** What could not be looked at, and why. */
   readonly #failed = new Map<Comparison, SluiceError>();
   #comparisons: readonly Comparison[] = [];
   #partitions = 0;
 
-  constructor(options: PricesReconcileOptions, warehouse: PricesWarehouse, clients: RedisClients) {
+  constructor(options: PricesReconcileOptions, warehouse: PricesWarehouse, clients: Clients) {
     this.#options = options;
     this.#warehouse = warehouse;
     this.#clients = clients;
@@ -120,8 +145,8 @@ class Run {
 
   reports(): Readonly<Record<string, SinkReport>> {
     const reports = this.#comparisons.flatMap((comparison) => {
-      const error = this.#failed.get(comparison);
       return [...comparison.suspects].map(([name, suspects]): [string, SinkReport] => {
+        const error = this.#failed.get(comparison) ?? comparison.failed?.get(name);
         const report = suspects.report(SNAPSHOTS);
         if (error === undefined || report.result === 'different') return [name, report];
         return [name, unknownSink(`${error.code}: ${error.message}`, suspects.tookMs)];
@@ -130,17 +155,34 @@ class Run {
     return Object.fromEntries(reports);
   }
 
+  subjects(): PriceSubjects {
+    const all = this.#comparisons.flatMap(({ suspects }) => [...suspects]);
+    return new Map(
+      all.map(([name, { findings }]) => {
+        const { subjects, differences } = findings;
+        return [name, subjects.map((key, index) => ({ key, stray: differences[index]!.postgres === null }))];
+      }),
+    );
+  }
+
   #comparisonsOf(partitions: number): readonly Comparison[] {
-    const { log, schemas, since, limit, sectors } = this.#options;
-    const { reader, redis } = this.#clients;
-    const topics = { log, schemas, partitions, since, limit };
+    const { log, schemas, scope, limit, sectors } = this.#options;
+    const { reader, redis, clickHouse } = this.#clients;
+    const topics = { log, schemas, partitions, scope, limit };
     const warehouse = this.#warehouse;
-    return [
-      new WarehouseCandles(warehouse, { partitions, limit }),
-      new PublicCandles(topics),
+    const candles = [new WarehouseCandles(warehouse, { partitions, limit }), new PublicCandles(topics)];
+    const { series, boards } = comparedOf(scope);
+    if (!series) return candles;
+    const places = [
       new PublicSignals(topics),
-      ...PERIODS.map((period) => new MoverBoards(reader, { period, partitions, sectors, limit })),
-      new LatestPrices(redis, { warehouse, partitions, limit }),
+      new WarehouseIndicators(clickHouse, { partitions, scope }),
+      new NewestIndicators(this.#clients, partitions),
+    ];
+    return [
+      ...candles,
+      new IndicatorSinks(places, { scope, limit }),
+      ...(boards ? PERIODS : []).map((period) => new MoverBoards(reader, { period, partitions, sectors, limit })),
+      new LatestPrices(redis, { warehouse, partitions, scope, limit }),
     ];
   }
 
@@ -157,19 +199,19 @@ class Run {
 
   /** Waits for the candles themselves, from which everything else is made. */
   async #snapshot(sql: Sql, position: SourcePosition, stamps: Stamps): Promise<Snapshot> {
-    const { deadlineSeconds, since, log, schemas, strict } = this.#options;
+    const { deadlineSeconds, scope, log, schemas, strict } = this.#options;
     const deadline = () => new Deadline(deadlineSeconds);
     const taken = performance.now();
     const newest = [...(await stamps.passed(position.lsn, deadline())).values()];
     const lsn = [position.lsn, ...newest.map(({ lsn }) => lsn)].reduce(later);
-    const letters: PriceLetters = strict === true ? NO_LETTERS : await readPriceLetters(log, schemas);
-    const plain = new PricesSource(sql, since);
+    const letters = strict === true ? NO_LETTERS : lettersOf(await readPriceLetters(log, schemas), scope);
+    const plain = new PricesSource(sql, scope);
     const { overrides, explained } = await explainedBars(letters, plain, async (bars) => {
       await warehousePassed(this.#warehouse, lsn, this.#partitions, deadline());
       return await this.#warehouse.bars(bars);
     });
     return {
-      source: overrides.length === 0 ? plain : new PricesSource(sql, since, overrides),
+      source: overrides.length === 0 ? plain : new PricesSource(sql, scope, overrides),
       lsn,
       finalTo: Math.min(...newest.map(({ finalTo }) => finalTo)),
       nowMs: () => Math.round(position.timeMs + performance.now() - taken),

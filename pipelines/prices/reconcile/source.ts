@@ -1,7 +1,8 @@
 /** Bars and candles as Postgres computes them, from stocks and stock_prices alone. */
 import type { Sql } from '../../../connectors/postgres/pool.ts';
-import { keyOf } from './key.ts';
+import { keyOf, startOf, stockOf } from './key.ts';
 import type { BarState } from './letters.ts';
+import { type Scope, untilSql } from './scope.ts';
 
 export const KINDS = ['bar', '5m', '15m', '1h', '1d', '1w'] as const;
 export type Kind = (typeof KINDS)[number];
@@ -35,6 +36,7 @@ export interface CandleFigures {
   readonly symbol: string;
   readonly start: number;
   readonly end: number;
+  readonly open: bigint;
   readonly high: bigint;
   readonly low: bigint;
   readonly close: bigint;
@@ -151,20 +153,37 @@ export function pricedSql(kind: Kind): string {
 const PUBLIC = ['end_ms', 'open', 'high', 'low', 'close', 'volume', 'vwap', 'n'];
 const ALL = [...PUBLIC, 'pv', 'source'];
 
-function rowsSql(kind: Kind, columns: readonly string[]): string {
+function rowsSql(kind: Kind, columns: readonly string[], scope: Scope): string {
   const text = columns.map((name) => `coalesce(${name}::text, '~')`).join(', ');
-  return `WITH ${pricedSql(kind)} SELECT stock_id, start_ms AS start, concat_ws('|', symbol, ${text}) AS text FROM priced`;
+  const until = untilSql(scope, kind, { start: 'start_ms', end: 'end_ms' });
+  return `WITH ${pricedSql(kind)} SELECT stock_id, start_ms AS start, concat_ws('|', symbol, ${text}) AS text FROM priced WHERE ${until}`;
+}
+
+/** Valid bars of a stock: all, and those of minutes. */
+export interface StockBars extends BarCounts {
+  readonly symbol: string;
+}
+
+const STOCKS = `WITH ${BARS} SELECT stock_id, symbol, count(*) AS n, count(*) FILTER (WHERE NOT daily) AS minutes FROM bars
+  GROUP BY stock_id, symbol`;
+
+type StockRow = Readonly<Record<'stock_id' | 'n' | 'minutes', bigint>> & { readonly symbol: string };
+
+function stockBars(rows: readonly StockRow[]): ReadonlyMap<bigint, StockBars> {
+  return new Map(
+    rows.map(({ stock_id, symbol, n, minutes }) => [stock_id, { symbol, bars: Number(n), minutes: Number(minutes) }]),
+  );
 }
 
 export class PricesSource {
   readonly #sql: Sql;
-  readonly #since: Date | string;
+  readonly #scope: Scope;
   readonly #overrides: string;
 
   /** `overrides` take the place of their rows in all that is computed. */
-  constructor(sql: Sql, since: Date | null, overrides: readonly Override[] = []) {
+  constructor(sql: Sql, scope: Scope, overrides: readonly Override[] = []) {
     this.#sql = sql;
-    this.#since = since ?? '-infinity';
+    this.#scope = scope;
     this.#overrides = JSON.stringify(
       overrides.map(({ stockId, micros, bar }) => ({
         ...{ stock_id: String(stockId), micros },
@@ -177,7 +196,7 @@ export class PricesSource {
   async sums(kind: Kind): Promise<Map<bigint, StockSum>> {
     const rows = await this.#query<{ stock_id: bigint; n: bigint; sum: string }>(
       `SELECT stock_id, count(*) AS n, sum(('x' || left(md5(start || '|' || text), 16))::bit(64)::bigint)::text AS sum
-       FROM (${rowsSql(kind, ALL)}) r GROUP BY stock_id`,
+       FROM (${rowsSql(kind, ALL, this.#scope)}) r GROUP BY stock_id`,
       null,
     );
     return new Map(
@@ -187,20 +206,20 @@ export class PricesSource {
 
   /** All that is known of a bar or candle. */
   async rows(kind: Kind, stocks: readonly bigint[]): Promise<readonly Row[]> {
-    return rowsOf(await this.#query(rowsSql(kind, ALL), stocks));
+    return rowsOf(await this.#query(rowsSql(kind, ALL, this.#scope), stocks));
   }
 
   /** What the public topic says of a candle. */
   async publicRows(kind: Kind, stocks: readonly bigint[]): Promise<readonly Row[]> {
-    return rowsOf(await this.#query(rowsSql(kind, PUBLIC), stocks));
+    return rowsOf(await this.#query(rowsSql(kind, PUBLIC, this.#scope), stocks));
   }
 
   /** Every candle of each stock, in the order of time and whenever it begins: what follows depends on all of them. */
   async series(kind: Kind, stocks: readonly bigint[]): Promise<ReadonlyMap<bigint, readonly CandleFigures[]>> {
-    type Found = Record<'stock_id' | 'start_ms' | 'end_ms' | 'high' | 'low' | 'close', bigint> &
+    type Found = Record<'stock_id' | 'start_ms' | 'end_ms' | 'open' | 'high' | 'low' | 'close', bigint> &
       Record<'symbol' | 'volume', string>;
     const rows = await this.whole<Found>(
-      `WITH ${pricedSql(kind)} SELECT stock_id, symbol, start_ms, end_ms, high, low, close, volume FROM priced ORDER BY stock_id, start_ms`,
+      `WITH ${pricedSql(kind)} SELECT stock_id, symbol, start_ms, end_ms, open, high, low, close, volume FROM priced ORDER BY stock_id, start_ms`,
       stocks,
     );
     const series = new Map<bigint, CandleFigures[]>();
@@ -213,13 +232,14 @@ export class PricesSource {
     return series;
   }
 
-  /** Stocks with valid bars, and how many: all, and those of minutes. */
-  async stocks(): Promise<ReadonlyMap<bigint, BarCounts>> {
-    const rows = await this.#query<{ stock_id: bigint; n: bigint; minutes: bigint }>(
-      `WITH ${BARS} SELECT stock_id, count(*) AS n, count(*) FILTER (WHERE NOT daily) AS minutes FROM bars GROUP BY stock_id`,
-      null,
-    );
-    return new Map(rows.map(({ stock_id, n, minutes }) => [stock_id, { bars: Number(n), minutes: Number(minutes) }]));
+  /** Stocks with valid bars from the begin of the scope on. */
+  async stocks(): Promise<ReadonlyMap<bigint, StockBars>> {
+    return stockBars(await this.#query(STOCKS, null));
+  }
+
+  /** Stocks with valid bars, whenever they are. */
+  async allStocks(): Promise<ReadonlyMap<bigint, StockBars>> {
+    return stockBars(await this.whole(STOCKS, null));
   }
 
   /** The valid bars among these rows, decimals as text of six places; by `stock micros`. */
@@ -241,32 +261,48 @@ export class PricesSource {
     );
   }
 
+  /** By `stock start` of a candle, the start of a bar that it is made of, ms; none of a candle without any. */
+  async barsIn(kind: CandleKind, keys: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const wanted = keys.map((key) => ({ stock_id: String(stockOf(key)), start: startOf(key) }));
+    const rows = await this.#from<{ stock_id: bigint; start: bigint; ms: bigint }>(
+      '-infinity',
+      `WITH ${BARS} SELECT b.stock_id, o.start, ${millis('min(ts)')} AS ms
+       FROM bars b JOIN jsonb_to_recordset($4::jsonb) AS o(stock_id bigint, start bigint)
+         ON o.stock_id = b.stock_id AND ${millis(BUCKET[kind])} = o.start
+       WHERE ${USED[kind]} GROUP BY b.stock_id, o.start`,
+      [...new Set(keys.map(stockOf))],
+      [JSON.stringify(wanted)],
+    );
+    return new Map(rows.map(({ stock_id, start, ms }) => [keyOf(stock_id, start), Number(ms)]));
+  }
+
   /** A statement whose $1 to $3 are those of BARS, over all rows whenever they are. */
   async whole<R extends object>(
     text: string,
     stocks: readonly bigint[] | null,
     ...more: number[]
   ): Promise<readonly R[]> {
-    const { rows } = await this.#sql.query<R>(text, ['-infinity', stocks, this.#overrides, ...more]);
-    return rows;
+    return await this.#from<R>('-infinity', text, stocks, more);
   }
 
   /** As `whole`, over the newest rows of each stock: those from a time on, where there are any, else all. Each row of the result names its `stock_id`. */
   async newest<R extends { readonly stock_id: bigint }>(text: string, from: Date): Promise<readonly R[]> {
-    const { rows: lately } = await this.#sql.query<R>(text, [from, null, this.#overrides]);
+    const lately = await this.#from<R>(from, text, null, []);
     const { rows: others } = await this.#sql.query<{ id: bigint }>(
-      'SELECT id FROM stocks WHERE id <> ALL ($1::bigint[])',
-      [lately.map(({ stock_id }) => stock_id)],
+      'SELECT id FROM stocks WHERE id <> ALL ($1::bigint[]) AND ($2::bigint[] IS NULL OR id = ANY ($2))',
+      [lately.map(({ stock_id }) => stock_id), this.#stocks],
     );
-    return others.length === 0
-      ? lately
-      : [
-          ...lately,
-          ...(await this.whole<R>(
-            text,
-            others.map(({ id }) => id),
-          )),
-        ];
+    if (others.length === 0) return lately;
+    const before = await this.whole<R>(
+      text,
+      others.map(({ id }) => id),
+    );
+    return [...lately, ...before];
+  }
+
+  /** Of the scope; null: all. */
+  get #stocks(): readonly bigint[] | null {
+    return this.#scope.stocks.length === 0 ? null : this.#scope.stocks;
   }
 
   async #query<R extends object>(
@@ -274,7 +310,16 @@ export class PricesSource {
     stocks: readonly bigint[] | null,
     ...more: string[]
   ): Promise<readonly R[]> {
-    const { rows } = await this.#sql.query<R>(text, [this.#since, stocks, this.#overrides, ...more]);
+    return await this.#from<R>(this.#scope.since ?? '-infinity', text, stocks, more);
+  }
+
+  async #from<R extends object>(
+    since: Date | string,
+    text: string,
+    stocks: readonly bigint[] | null,
+    more: readonly (string | number)[],
+  ): Promise<readonly R[]> {
+    const { rows } = await this.#sql.query<R>(text, [since, stocks ?? this.#stocks, this.#overrides, ...more]);
     return rows;
   }
 }

@@ -5,6 +5,7 @@ import { clickHouseError } from '../../../connectors/clickhouse/errors.ts';
 import { CANDLES, CANDLES_SINK } from '../topics.ts';
 import { keyOf } from './key.ts';
 import type { BarState } from './letters.ts';
+import { type Scope, untilSql } from './scope.ts';
 import type { Kind, Row, StockSum } from './source.ts';
 
 const STORES: Readonly<Record<Kind, string>> = {
@@ -16,15 +17,15 @@ const STORES: Readonly<Record<Kind, string>> = {
   '1w': 'prices_candles_day_store',
 };
 
-const millis = (column: string): string => `toUnixTimestamp64Milli(${column})`;
+export const millis = (column: string): string => `toUnixTimestamp64Milli(${column})`;
 /** In more digits than the view has: a price may have twelve in front of the point. */
-const e6 = (column: string): string => `toString(toInt64(toDecimal128(${column}, 6) * 1000000))`;
+export const e6 = (column: string): string => `toString(toInt64(toDecimal128(${column}, 6) * 1000000))`;
 
 const viewOf = (kind: Kind): string =>
   kind === 'bar' ? 'prices_bars' : `(SELECT * FROM prices_candles WHERE interval = '${kind}')`;
 
 /** As the texts of PricesSource. Bars have no count. */
-function rowsSql(kind: Kind, only: string): string {
+function rowsSql(kind: Kind, only: string, scope: Scope): string {
   const figures = [
     'symbol',
     `toString(${millis('end')})`,
@@ -36,7 +37,14 @@ function rowsSql(kind: Kind, only: string): string {
     "ifNull(source, '~')",
   ];
   return `SELECT stock_id, ${millis('start')} AS start_ms, concatWithSeparator('|', ${figures.join(', ')}) AS text
-    FROM (SELECT * FROM ${viewOf(kind)}) WHERE start_ms >= {since:Int64} AND ${only}`;
+    FROM (SELECT * FROM ${viewOf(kind)}) WHERE ${inScope(kind, scope)} AND ${only}`;
+}
+
+/** As SQL. */
+function inScope(kind: Kind, scope: Scope): string {
+  const until = untilSql(scope, kind, { start: millis('start'), end: millis('end') });
+  const stocks = scope.stocks.length === 0 ? 'true' : `stock_id IN (${scope.stocks.join(', ')})`;
+  return `${millis('start')} >= {since:Int64} AND ${until} AND ${stocks}`;
 }
 
 export interface WarehouseProgress {
@@ -44,25 +52,60 @@ export interface WarehouseProgress {
   readonly nextOffset: string;
 }
 
-export class PricesWarehouse {
+/** Tables that a sink fills from a topic. */
+export interface WrittenWarehouse {
+  readonly topic: string;
+  /** By partition of the topic: everything that Postgres committed before the position is shown. */
+  progress(): Promise<ReadonlyMap<number, WarehouseProgress>>;
+}
+
+/** As of `WrittenWarehouse`, of the sink of this name. Throws as `clickHouseError`. */
+export async function progressOf(
+  client: ClickHouseClient,
+  pipeline: string,
+  topic: string,
+): Promise<ReadonlyMap<number, WarehouseProgress>> {
+  const rows = await selected<{ partition: number; lsn: string; next_offset: string }>(client, {
+    doing: 'ask how far it is written',
+    query:
+      'SELECT partition, lsn, next_offset FROM sluice_freshness WHERE pipeline = {pipeline:String} AND topic = {topic:String}',
+    params: { pipeline, topic },
+  });
+  return new Map(rows.map((row) => [row.partition, { lsn: BigInt(row.lsn), nextOffset: row.next_offset }]));
+}
+
+interface Selecting {
+  readonly doing: string;
+  readonly query: string;
+  readonly params: Readonly<Record<string, unknown>>;
+}
+
+/** Rows of a query. Throws as `clickHouseError`. */
+export async function selected<T>(
+  client: ClickHouseClient,
+  { doing, query, params }: Selecting,
+): Promise<readonly T[]> {
+  try {
+    return await selectRows<T>(client, query, params);
+  } catch (error) {
+    throw clickHouseError(error, doing);
+  }
+}
+
+export class PricesWarehouse implements WrittenWarehouse {
+  readonly topic = CANDLES;
   readonly #client: ClickHouseClient;
-  readonly #since: string;
+  readonly #scope: Scope;
   readonly #pipeline: string;
 
-  constructor(client: ClickHouseClient, options: { readonly since: Date | null; readonly pipeline?: string }) {
+  constructor(client: ClickHouseClient, options: { readonly scope: Scope; readonly pipeline?: string }) {
     this.#client = client;
-    this.#since = String(options.since?.getTime() ?? 0);
+    this.#scope = options.scope;
     this.#pipeline = options.pipeline ?? CANDLES_SINK;
   }
 
-  /** By partition of `prices.candles`: everything that Postgres committed before the position is shown. */
   async progress(): Promise<ReadonlyMap<number, WarehouseProgress>> {
-    const rows = await this.#select<{ partition: number; lsn: string; next_offset: string }>(
-      'ask how far it is written',
-      'SELECT partition, lsn, next_offset FROM sluice_freshness WHERE pipeline = {pipeline:String} AND topic = {topic:String}',
-      { pipeline: this.#pipeline, topic: CANDLES },
-    );
-    return new Map(rows.map((row) => [row.partition, { lsn: BigInt(row.lsn), nextOffset: row.next_offset }]));
+    return await progressOf(this.#client, this.#pipeline, this.topic);
   }
 
   async sums(kind: Kind): Promise<Map<bigint, StockSum>> {
@@ -70,7 +113,7 @@ export class PricesWarehouse {
       'sum up bars or candles',
       `SELECT stock_id, count() AS n,
          sum(reinterpretAsUInt64(reverse(substring(MD5(concat(toString(start_ms), '|', text)), 1, 8)))) AS sum
-       FROM (${rowsSql(kind, 'true')}) GROUP BY stock_id`,
+       FROM (${rowsSql(kind, 'true', this.#scope)}) GROUP BY stock_id`,
     );
     return new Map(
       rows.map(({ stock_id, n, sum }) => [BigInt(stock_id), { rows: Number(n), sum: BigInt.asUintN(64, BigInt(sum)) }]),
@@ -80,7 +123,7 @@ export class PricesWarehouse {
   async rows(kind: Kind, stocks: readonly bigint[]): Promise<readonly Row[]> {
     const rows = await this.#select<{ stock_id: string; start_ms: string; text: string }>(
       'read bars or candles',
-      rowsSql(kind, 'stock_id IN ({stocks:Array(Int64)})'),
+      rowsSql(kind, 'stock_id IN ({stocks:Array(Int64)})', this.#scope),
       { stocks },
     );
     return rows.map(({ stock_id, start_ms, text }) => ({ stockId: BigInt(stock_id), start: BigInt(start_ms), text }));
@@ -101,7 +144,7 @@ export class PricesWarehouse {
   /** Candles whose `final` cannot be: not final though they end at or before `finalTo`, or final before their end. The first of them, and how many. */
   async notFinal(kind: Kind, at: { readonly finalTo: number; readonly nowMs: number; readonly limit: number }) {
     const { finalTo, nowMs, limit } = at;
-    const from = `${viewOf(kind)} WHERE ${millis('start')} >= {since:Int64}
+    const from = `${viewOf(kind)} WHERE ${inScope(kind, this.#scope)}
       AND (NOT final AND ${millis('end')} <= {finalTo:Int64} OR final AND ${millis('end')} > {nowMs:Int64})`;
     const rows = await this.#select<{ stock_id: string; start_ms: string; final: boolean; n: string }>(
       'look for candles that are not final',
@@ -154,11 +197,8 @@ export class PricesWarehouse {
     query: string,
     params: Readonly<Record<string, unknown>> = {},
   ): Promise<readonly T[]> {
-    try {
-      return await selectRows<T>(this.#client, query, { since: this.#since, ...params });
-    } catch (error) {
-      throw clickHouseError(error, doing);
-    }
+    const since = String(this.#scope.since?.getTime() ?? 0);
+    return await selected<T>(this.#client, { doing, query, params: { since, ...params } });
   }
 }
 

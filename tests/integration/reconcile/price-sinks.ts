@@ -8,7 +8,7 @@ import { appendDeadLetter } from '../../../engine/dead-letter.ts';
 import type { LogRecord, OutputBatch } from '../../../engine/log.ts';
 import { encodeCandle, encodeCandleKey } from '../../../pipelines/prices/codec/candle.ts';
 import { encodeIndicators } from '../../../pipelines/prices/codec/indicators.ts';
-import { asOfKey } from '../../../pipelines/prices/indicators/key.ts';
+import { asOfKey } from '../../../pipelines/prices/codec/indicators-key.ts';
 import { moversBoards } from '../../../pipelines/prices/redis-movers.ts';
 import {
   CANDLES,
@@ -17,6 +17,7 @@ import {
   CDC_PRICES,
   DLQ,
   INDICATORS,
+  INDICATORS_CLICKHOUSE_SINK,
   SIGNALS_V1,
 } from '../../../pipelines/prices/topics.ts';
 import { type CandleV1, candleV1Schema } from '../../../schemas/prices/candle-v1.ts';
@@ -65,6 +66,8 @@ export interface ShownCandle {
   readonly source: string | null;
   readonly final: boolean;
   readonly obv: bigint;
+  /** Close, high and low of the candle before, in millionths. */
+  readonly previous: readonly [bigint, bigint, bigint] | null;
 }
 
 const NO_VALUES = {
@@ -106,11 +109,15 @@ export class PriceSinks {
         const body = { kind: 'IndicatorsAsOf', partition, stream_time: streamTimeMs, source_lsn: lsn } as const;
         batch.append(asOfKey(partition), encodeIndicators(this.#writer, IDS.indicators, { body }), streamTimeMs);
       });
-      const row = { pipeline: CANDLES_SINK, topic: CANDLES, partition, generation: 1, next_offset: ++this.#offset };
-      const values = [{ ...row, lsn: String(lsn), stream_time: new Date(streamTimeMs).toISOString().slice(0, -1) }];
+      const at = { lsn: String(lsn), stream_time: new Date(streamTimeMs).toISOString().slice(0, -1) };
+      const row = { partition, generation: 1, next_offset: ++this.#offset, ...at };
+      const values = [
+        { pipeline: CANDLES_SINK, topic: CANDLES, ...row },
+        { pipeline: INDICATORS_CLICKHOUSE_SINK, topic: INDICATORS, ...row },
+      ];
       await this.#servers.clickHouse.insert({ table: 'sluice_progress', values, format: 'JSONEachRow' });
       const stamp = { [`${partition}:source_lsn`]: String(lsn), [`${partition}:stream_time`]: String(streamTimeMs) };
-      await this.redis.hset('px:{prices}:sink:latest:asof', stamp);
+      for (const sink of ['latest', 'indicators']) await this.redis.hset(`px:{prices}:sink:${sink}:asof`, stamp);
       for (const { name } of moversBoards(this.#servers.config.SLUICE_PRICES_SECTORS).leaderboards)
         await this.redis.hset(`lb:{${name}}:asof`, { ...stamp, partitions: PARTITIONS });
     }
@@ -119,7 +126,11 @@ export class PriceSinks {
   /** Versions of candles in ClickHouse and, but for bars, in both public topics: a later one replaces an earlier one. */
   async show(candles: readonly ShownCandle[], deleted = false): Promise<void> {
     await this.showInClickHouse(candles, deleted);
-    for (const one of candles) if (one.interval !== 'bar') await this.publish(one, deleted);
+    for (const one of candles) {
+      if (one.interval === 'bar') continue;
+      await this.publish(one, deleted);
+      await this.showIndicators(one, {}, deleted);
+    }
   }
 
   async showInClickHouse(candles: readonly ShownCandle[], deleted = false): Promise<void> {
@@ -141,6 +152,33 @@ export class PriceSinks {
       };
     });
     await this.#servers.clickHouse.insert({ table: 'prices_candles_log', values, format: 'JSONEachRow' });
+  }
+
+  /** A version of a candle's indicators in ClickHouse, as of now. */
+  async showIndicators(
+    one: ShownCandle,
+    change: Readonly<Record<string, unknown>> = {},
+    deleted = false,
+  ): Promise<void> {
+    const time = (ms: number) => new Date(ms).toISOString().slice(0, -1);
+    const { interval, start, end, volume, final, obv, previous } = one;
+    const [open_e6, high_e6, low_e6, close_e6] = one.figures.map(String);
+    const [previous_close_e6 = null, previous_high_e6 = null, previous_low_e6 = null] = (previous ?? []).map(String);
+    const row = {
+      ...{ is_deleted: deleted ? 1 : 0, kind: 'candle', stock_id: 1, symbol: 'ABCD', interval, lsn: 0 },
+      ...{ start: time(start), end: time(end), open_e6, high_e6, low_e6, close_e6, volume: String(volume), final },
+      ...{
+        obv: String(obv),
+        signals: [],
+        previous_close_e6,
+        previous_high_e6,
+        previous_low_e6,
+        as_of: time(Date.now()),
+      },
+      ...{ source_partition: 0, source_offset: ++this.#offset, generation: 1, write_before: '2099-01-01 00:00:00' },
+    };
+    const values = [{ ...row, ...change }];
+    await this.#servers.clickHouse.insert({ table: 'prices_indicators_log', values, format: 'JSONEachRow' });
   }
 
   async publish(one: ShownCandle, deleted = false, change: Partial<SignalsV1> = {}): Promise<void> {

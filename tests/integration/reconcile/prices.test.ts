@@ -3,10 +3,15 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clickHouseConfig } from '../../../pipelines/config.ts';
 import type { SinkReport } from '../../../pipelines/operations/reconcile/report.ts';
 import { zoneOf } from '../../../pipelines/prices/exchanges.ts';
+import { LATEST_KEYS } from '../../../pipelines/prices/reconcile/latest.ts';
 import { universesOf } from '../../../pipelines/prices/reconcile/movers.ts';
 import { BOARDS } from '../../../pipelines/prices/reconcile/movers-source.ts';
+import { INDICATORS_KEYS } from '../../../pipelines/prices/reconcile/newest-indicators.ts';
 import { reconcilePrices } from '../../../pipelines/prices/reconcile/reconcile.ts';
+import type { Scope } from '../../../pipelines/prices/reconcile/scope.ts';
 import { ZONE } from '../../../pipelines/prices/reconcile/source.ts';
+import { LATEST_INDICATORS } from '../../../pipelines/prices/redis-indicators.ts';
+import { LATEST } from '../../../pipelines/prices/redis-latest.ts';
 import { moversBoards, moversLeaderboard } from '../../../pipelines/prices/redis-movers.ts';
 import { type PriceColumns, priceEnvelope } from '../../unit/prices/price-rows.ts';
 import { PriceSinks, priceSchemas, type ShownCandle } from './price-sinks.ts';
@@ -39,6 +44,11 @@ const SOURCES: Readonly<Record<string, string>> = {
   ...{ 'bar 2026-01-06 05:00': 'daily:vendor', 'bar 2026-01-07 05:00': 'daily', '1d 2026-01-06 05:00': 'daily:vendor' },
   ...{ 'bar 2026-01-07 14:30': 'minute', 'bar 2026-01-07 14:31': 'minute', 'bar 2026-01-07 14:36': 'minute' },
 };
+/** Close, high and low of the candle before. */
+const PREVIOUS: Readonly<Record<string, readonly [bigint, bigint, bigint]>> = {
+  '5m 2026-01-07 14:35': [12_000_000n, 13_000_000n, 9_000_000n],
+  '1d 2026-01-07 05:00': [9_500_000n, 10_000_000n, 8_000_000n],
+};
 const NOW = Date.parse('2026-01-07T15:00Z');
 /** Final is what has ended by then: all but the hour, the day and the week. */
 const FINAL_TO = Date.parse('2026-01-07T14:45Z');
@@ -53,6 +63,7 @@ function shown([interval, at, open, high, low, close, volume, priceVolume, vwap,
     figures: [e6(open), e6(high), e6(low), e6(close), e6(priceVolume), vwap === null ? null : e6(vwap)],
     source: SOURCES[`${interval} ${at}`] ?? null,
     final: interval === 'bar' || end <= FINAL_TO,
+    previous: PREVIOUS[`${interval} ${at}`] ?? null,
   };
 }
 
@@ -77,13 +88,32 @@ const MOVER_1W = {
   ...{ low: '8', volume: '1150' },
 };
 const MINE = ['all', 'exchange:NYSE', 'sector:Energy'];
-const LATEST = 'px:{prices}:latest:ABCD';
+const LATEST_ABCD = 'px:{prices}:latest:ABCD';
 const NEWEST = {
   ...{ stock_id: '1', price: '12', open: '10', high: '13', low: '9', volume: '150', vwap: '11' },
   ...{ day_start: String(of('1d', 1).start), day_end: String(of('1d', 1).end), as_of: '1', source_lsn: '1' },
 };
 
-const compare = async (more: { readonly since?: Date; readonly strict?: boolean } = {}) => {
+const INDICATORS = 'px:{prices}:indicators:';
+/** Of the newest candle of each interval. */
+const NEWEST_INDICATORS: Readonly<Record<string, Readonly<Record<string, string>>>> = Object.fromEntries(
+  ['5m', '15m', '1h', '1d', '1w'].map((interval) => {
+    const one = shown(EXPECTED.filter(([of]) => of === interval).at(-1)!);
+    const [open, high, low, close] = one.figures.map((price) => String(Number(price) / 1e6)) as [string, ...string[]];
+    const { start, end, volume, obv } = one;
+    const fields = { stock_id: 1n, start, end, volume, obv, open, high, low, close, signals: '', as_of: 1 };
+    const texts = Object.entries({ ...fields, final: one.final ? 1 : 0 }).map(([name, value]) => [name, String(value)]);
+    return [interval, Object.fromEntries(texts) as Record<string, string>];
+  }),
+);
+Object.assign(NEWEST_INDICATORS['5m']!, { previous_close: '12', previous_high: '13', previous_low: '9' });
+Object.assign(NEWEST_INDICATORS['1d']!, {
+  ...{ previous_close: '9.5', previous_high: '10', previous_low: '8', pivot: '9.166667' },
+  ...{ resistance_1: '10.333333', support_1: '8.333333', resistance_2: '11.166667', support_2: '7.166667' },
+});
+
+const compare = async (more: Partial<Scope> & { readonly strict?: boolean } = {}) => {
+  const { strict, ...scope } = more;
   const { config, log } = servers;
   return await reconcilePrices({
     ...{ postgresUrl: config.SLUICE_POSTGRES_URL, clickHouse: clickHouseConfig(config) },
@@ -92,11 +122,11 @@ const compare = async (more: { readonly since?: Date; readonly strict?: boolean 
       sectors: config.SLUICE_PRICES_SECTORS,
       log,
       schemas: priceSchemas,
-      since: null,
+      scope: { since: null, until: null, stocks: [], ...scope },
       deadlineSeconds: 1,
       limit: 5,
     },
-    ...more,
+    strict,
   });
 };
 
@@ -142,6 +172,7 @@ describe('the reconcile of prices', () => {
     const { leaderboards } = moversBoards(sectors);
     expect(leaderboards.map(({ name }) => name)).toEqual(names);
     expect(leaderboards[0]!.boards).toEqual([...BOARDS].sort());
+    expect([LATEST_KEYS, INDICATORS_KEYS]).toEqual([LATEST, LATEST_INDICATORS]);
   });
 
   it('cannot tell before the pipeline has passed the position', async () => {
@@ -160,7 +191,9 @@ describe('the reconcile of prices', () => {
       await sinks.redis.hset(`lb:{prices:1w:${universe}}:content:ABCD`, MOVER_1W);
       await sinks.redis.zadd(`lb:{prices:1w:${universe}}:most_active`, 1150, 'ABCD');
     }
-    await sinks.redis.hset(LATEST, NEWEST);
+    await sinks.redis.hset(LATEST_ABCD, NEWEST);
+    for (const [interval, fields] of Object.entries(NEWEST_INDICATORS))
+      await sinks.redis.hset(`${INDICATORS}${interval}:ABCD`, fields);
     await sinks.passed(NOW, FINAL_TO);
     const report = await compare();
     expect(told(report.sinks)).toEqual([]);
@@ -170,6 +203,10 @@ describe('the reconcile of prices', () => {
       ...{ 'clickhouse.1d': 2, 'clickhouse.1w': 1 },
       ...{ 'external.5m': 2, 'external.15m': 1, 'external.1h': 1, 'external.1d': 2, 'external.1w': 1 },
       ...{ 'signals.5m': 2, 'signals.15m': 1, 'signals.1h': 1, 'signals.1d': 2, 'signals.1w': 1 },
+      ...{ 'clickhouse.indicators.5m': 2, 'clickhouse.indicators.15m': 1, 'clickhouse.indicators.1h': 1 },
+      ...{ 'clickhouse.indicators.1d': 2, 'clickhouse.indicators.1w': 1 },
+      ...{ 'redis.indicators.5m': 1, 'redis.indicators.15m': 1, 'redis.indicators.1h': 1 },
+      ...{ 'redis.indicators.1d': 1, 'redis.indicators.1w': 1 },
       ...{ 'redis.movers.1d': 6, 'redis.movers.1w': 3, 'redis.latest': 1 },
     });
   });
@@ -206,11 +243,20 @@ describe('the reconcile of prices', () => {
     await sinks.showInClickHouse([{ ...of('15m'), final: false }]);
     await sinks.publish(of('1d'), false, { obv: 7n, signals: ['rsi_oversold'] });
     await sinks.publish({ ...of('1w'), bars: 5, final: true });
+    // Of indicators a wrong value, a NULL that is none, a missing row, one too many, and one of a stock that nobody knows.
+    await sinks.showIndicators(of('1d', 1), { previous_low_e6: '8000001', sma_20: 12 });
+    await sinks.showIndicators(of('15m'), {}, true);
+    await sinks.showIndicators({ ...of('5m'), start: of('5m').start - 300_000, end: of('5m').start });
+    await sinks.showIndicators(of('1w'), { stock_id: 5, symbol: 'GONE' });
+    await sinks.redis.hset(`${INDICATORS}1d:ABCD`, { rsi_14: '50', resistance_2: '11.166666' });
+    await sinks.redis.del(`${INDICATORS}5m:ABCD`);
+    await sinks.redis.hset(`${INDICATORS}1w:GONE`, { ...NEWEST_INDICATORS['1w']! });
+    await sinks.redis.hset('px:{prices}:latest:GONE', { price: '1' });
     await sinks.redis.zadd('lb:{prices:1d:all}:gainers', 2633, 'ABCD');
     await sinks.redis.zrem('lb:{prices:1d:sector:Energy}:most_active', 'ABCD');
     await sinks.redis.zadd('lb:{prices:1w:all}:losers', 1, 'GONE');
     await sinks.redis.hset('lb:{prices:1w:exchange:NYSE}:content:ABCD', { low: '8.5' });
-    await sinks.redis.hset(LATEST, { price: '12.5' });
+    await sinks.redis.hset(LATEST_ABCD, { price: '12.5' });
     const { result, sinks: all } = await compare();
     expect(result).toBe('different');
     expect(told(all)).toEqual([
@@ -224,11 +270,24 @@ describe('the reconcile of prices', () => {
       expect.stringMatching(/^external.1w: stock 1 1w of 2026-01-05T05:00:00.000Z: ABCD.*\|4 \/ ABCD.*\|5$/),
       'signals.1h: stock 1 1h of 2026-01-07T15:00:00.000Z: null / a row',
       'signals.1d: stock 1 1d of 2026-01-06T05:00:00.000Z: obv=0 signals= / obv=7 signals=rsi_oversold',
+      'clickhouse.indicators.5m: stock 1 5m of 2026-01-07T14:25:00.000Z: null / a row',
+      'clickhouse.indicators.15m: stock 1 15m of 2026-01-07T14:30:00.000Z: a row / null',
+      'clickhouse.indicators.1h: stock 1 1h of 2026-01-07T15:00:00.000Z: null / a row',
+      expect.stringMatching(
+        /^clickhouse.indicators.1d: stock 1 1d of 2026-01-07.*: previous_low_e6=8000000 sma_20=null \/ previous_low_e6=8000001 sma_20=12$/,
+      ),
+      'clickhouse.indicators.1w: stock 5 1w of 2026-01-05T05:00:00.000Z: null / a row',
+      'redis.indicators.5m: newest ABCD: a row / null',
+      expect.stringMatching(
+        /^redis.indicators.1d: newest ABCD: resistance_2_e6=11166667 rsi_14=null \/ resistance_2_e6=11166666 rsi_14=50$/,
+      ),
+      expect.stringMatching(/^redis.indicators.1w: newest GONE: null \/ start=\d+$/),
       'redis.movers.1d: 1d all gainers ABCD: score=2632 / score=2633',
       'redis.movers.1d: 1d sector:Energy most_active ABCD: place 1, score 150 / null',
       'redis.movers.1w: 1w all losers GONE: null / score 1',
       'redis.movers.1w: 1w exchange:NYSE most_active ABCD: low=8 / low=8.5',
       'redis.latest: latest ABCD: price=12 / price=12.5',
+      'redis.latest: latest GONE: null / price=1',
     ]);
   });
 
@@ -240,5 +299,25 @@ describe('the reconcile of prices', () => {
     expect(all['signals.5m']).toMatchObject({ result: 'equal', rowsCompared: 1 });
     expect(all['clickhouse.1h']!.differences.map(({ row }) => row)).toEqual(['1h of 2026-01-07T15:00:00.000Z']);
     expect(all['clickhouse.1w']).toMatchObject({ result: 'equal', rowsCompared: 0 });
+  });
+
+  it('compares no more than the bars and candles wholly in a range, and of the stocks that it is given', async () => {
+    const until = new Date('2026-01-07T14:35:00Z');
+    const { sinks: range } = await compare({ since: new Date('2026-01-06T05:00:00Z'), until });
+    const counts = Object.entries(range).map(([name, { rowsCompared }]) => [name, rowsCompared]);
+    expect(Object.fromEntries(counts)).toEqual({
+      ...{ 'clickhouse.bar': 4, 'clickhouse.5m': 1, 'clickhouse.15m': 0, 'clickhouse.1h': 0 },
+      ...{ 'clickhouse.1d': 1, 'clickhouse.1w': 0 },
+      ...{ 'external.5m': 1, 'external.15m': 0, 'external.1h': 0, 'external.1d': 1, 'external.1w': 0 },
+    });
+    // What is wrong behind the end, or of a candle that is not wholly inside, is nobody's business.
+    expect(Object.entries(range).flatMap(([name, { result }]) => (result === 'equal' ? [] : [name]))).toEqual([
+      'clickhouse.5m',
+    ]);
+    const { sinks: other, result } = await compare({ stocks: [2n] });
+    expect(told(other)).toEqual([]);
+    expect(result).toBe('equal');
+    expect(Object.keys(other).filter((name) => name.startsWith('redis.movers'))).toEqual([]);
+    expect((await compare({ stocks: [1n] })).sinks['clickhouse.indicators.1d']!.result).toBe('different');
   });
 });

@@ -7,7 +7,7 @@ import {
   candleKey,
   decodeIndicatorsKey,
   seriesPrefix,
-} from '../../../pipelines/prices/indicators/key.ts';
+} from '../../../pipelines/prices/codec/indicators-key.ts';
 import { INTERVALS } from '../../../pipelines/prices/intervals.ts';
 
 const stock = fc.oneof(fc.bigInt({ min: 0n, max: 5n }), fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }));

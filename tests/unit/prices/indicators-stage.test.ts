@@ -12,7 +12,7 @@ import {
   seriesKeyDecoder,
 } from '../../../pipelines/prices/codec/candle.ts';
 import { indicatorsDecoder, signalsV1Decoder } from '../../../pipelines/prices/codec/indicators.ts';
-import { decodeIndicatorsKey } from '../../../pipelines/prices/indicators/key.ts';
+import { decodeIndicatorsKey } from '../../../pipelines/prices/codec/indicators-key.ts';
 import { Series, type SeriesCandle } from '../../../pipelines/prices/indicators/series.ts';
 import { indicatorsStage } from '../../../pipelines/prices/indicators-stage.ts';
 import type { Interval } from '../../../pipelines/prices/intervals.ts';
