@@ -187,16 +187,19 @@ class Candles implements StageProcessor {
     return this.#table.get(stock, '1d', start) === null;
   }
 
-  /** The row counts no more. Nothing if it never did. */
+  /**
+   * The row counts no more. Nothing if it never did: unless its candles are to be told again, which takes off those that are shown without a bar.
+   */
   #takeOff(change: RowChange<RawPrice>, row: RawPrice, force: boolean): void {
     const stock = this.#stock(row.stockId);
     const start = (row.tsMicros ?? Number.NaN) / 1000;
     if (stock === null || start % MINUTE_MS !== 0) return;
     const before = this.#table.get(stock, BAR, start);
-    if (before === null) return;
     const origin = originOf(change);
-    this.#table.put(stock, BAR, start, null, origin);
-    this.#dirty.bar(stock, before, origin, force);
+    if (before !== null) {
+      this.#table.put(stock, BAR, start, null, origin);
+      this.#dirty.bar(stock, before, origin, force);
+    } else if (force) this.#dirty.bar(stock, { start, end: start + MINUTE_MS }, origin, true);
   }
 
   /** As of the change: one that was deleted since has had its bars deleted before, which is still to come. */

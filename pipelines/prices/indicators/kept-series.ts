@@ -4,6 +4,7 @@
  *   appended or last candle ──► computed in the same transaction
  *   candle in the past, or one that is gone ──► the candle is put at once, its series is *behind* from there: in each
  *     transaction a piece of the rows is computed again, until the end of the series
+ *   candle that says what is known of it, or one that is gone and was not there ──► a command had it told again: so is its row
  *
  * Invariant: in front of where a series is behind, its rows are right; where it is not behind, all of them. What is behind is written
  * with the transaction that makes it so, so a crash forgets none.
@@ -95,19 +96,25 @@ export class KeptSeries {
       return;
     }
     if (start === last) {
-      if (!sameFigures(series.last!, candle)) this.#table.write(id, series.replace(candle), this.#timeMs);
+      const row = sameFigures(series.last!, candle) ? series.last! : series.replace(candle);
+      this.#table.write(id, row, this.#timeMs);
       return;
     }
     const known = this.#table.get(id, start);
     const { stock_id, interval } = id;
-    const row = { ...(known ?? NOTHING_YET), stock_id, interval, ...figuresOf(candle) };
-    if (known !== null && sameFigures(known, candle)) return;
-    this.#put(id, start, row);
+    if (known !== null && sameFigures(known, candle)) {
+      this.#table.write(id, known, this.#timeMs);
+      return;
+    }
+    this.#put(id, start, { ...(known ?? NOTHING_YET), stock_id, interval, ...figuresOf(candle) });
     this.#fallBehind(id, start);
   }
 
   #remove(id: NamedSeries, start: number): void {
-    if (this.#table.get(id, start) === null) return;
+    if (this.#table.get(id, start) === null) {
+      this.#table.takeOff(id, start, this.#timeMs);
+      return;
+    }
     const last = this.#seriesOf(id).last?.start;
     this.#put(id, start, null);
     if (start === last) this.#kept.delete(id);

@@ -113,7 +113,15 @@ export class IndicatorTable {
     }
   }
 
-  /** Puts a row of which it is known that the store has none like it: one behind all others of its series, or of a candle that has changed. */
+  /** Takes a row off that the store does not have, but who reads its topics may. */
+  takeOff(id: NamedSeries, start: number, timestampMs: number): void {
+    this.#write(id, keyOf(id.prefix, start), { start, row: null, value: null }, timestampMs);
+  }
+
+  /**
+   * Puts a row without looking whether the store has it: it has none like it, being behind all others of its series or of a candle that has
+   * changed, or it is to be told again.
+   */
   write(id: NamedSeries, row: Indicators, timestampMs: number): void {
     const { start } = row;
     const value = this.#encodeRow(row);

@@ -305,6 +305,23 @@ describe('prices.candles', () => {
     await check(log, source, STOCKS);
   });
 
+  it('tells candles again that a command wants told, and takes off one that is not there', async () => {
+    const log = new MemoryLog();
+    const source = new PriceSource(log, STOCKS, SLOTS, SUNDAY + 3 * DAY_MS);
+    await drive({ log, source, steps: [at(0, bar(1, 3)), at(1, LAST.do)], dir, ...quiet });
+    const told = log.records(CANDLES_V1, 0).length;
+    source.force(0, 1);
+    // Of this bar nobody ever heard; it is in an hour of its own.
+    source.force(0, 8);
+    await drive({ log, source, steps: [at(1, LAST.do)], dir, ...quiet });
+    const again = log.records(CANDLES_V1, 0).slice(told);
+    const keys = candleKeyDecoder(registry);
+    await keys.load([IDS.key]);
+    const names = again.map(({ key, value }) => `${keys.decode(key!).interval}${value === null ? ' gone' : ''}`);
+    expect(names).toEqual(['5m', '5m gone', '15m', '15m gone', '1h', '1h gone', '1d', '1w']);
+    await check(log, source, STOCKS);
+  });
+
   it('takes no bar of a stock that was deleted before, and takes off what it had of one', async () => {
     const log = new MemoryLog();
     const source = new PriceSource(log, STOCKS, SLOTS, SUNDAY + 3 * DAY_MS);

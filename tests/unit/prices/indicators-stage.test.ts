@@ -294,16 +294,32 @@ describe('prices.indicators', () => {
     expect(seen(source.log).rows).toEqual(source.wanted());
   });
 
-  it('writes nothing for a candle that says what it said', async () => {
+  it('tells again what is told again, and takes off again what is not there, and computes nothing behind it', async () => {
     const source = new Candles();
     const edits: Edit[] = Array.from({ length: 40 }, (_, day) => ({ stock: 1, interval: '1h', day, close: 10 + day }));
     for (const one of edits) source.edit(one);
     source.stamp();
     await run(source);
+    const before = seen(source.log).rows;
     const written = source.log.records(INDICATORS, 0).length;
-    for (const one of edits) source.edit(one);
+    // One in the past, the newest, and one that nobody knows.
+    for (const one of [edits[7]!, edits.at(-1)!, { ...edits[0]!, day: -3, close: null }]) source.edit(one);
     source.stamp();
     await run(source);
-    expect(source.log.records(INDICATORS, 0).length).toBe(written + 1);
+    const told = source.log.records(INDICATORS, 0).slice(written);
+    const starts = told.map(({ key, value }) => {
+      const at = decodeIndicatorsKey(key!);
+      return [at.kind === 'candle' ? at.start / DAY : at.kind, value === null];
+    });
+    expect(starts).toEqual([
+      [-3, true],
+      [7, false],
+      [39, false],
+      ['asof', false],
+    ]);
+    const signals = source.log.records(SIGNALS_V1, 0).slice(-3);
+    expect(signals.map(({ value }) => value === null)).toEqual([true, false, false]);
+    expect(seen(source.log)).toMatchObject({ rows: before, behind: [] });
+    await expectPublic(source.log, before);
   });
 });

@@ -1,4 +1,5 @@
 /** A small Postgres with its capture: what is done to its tables appears in the topics of a log, and stays here in plain form. */
+import { operatorHeaders } from '../../../pipelines/operations/operator-record.ts';
 import { CDC_PRICES, CDC_STOCKS } from '../../../pipelines/prices/topics.ts';
 import type { MemoryLog } from '../../support/memory-log.ts';
 import { framed } from '../codec/debezium.ts';
@@ -88,6 +89,24 @@ export class PriceSource {
     else if (step.op === 'delete') this.#delete(step.stock, step.slot);
     else if (step.op === 'spoil') this.#spoil(step.stock, step.slot, step.with);
     else this.#write(step);
+  }
+
+  /** What a command writes so that the candles of a bar are told again: the row as it is, or that it is not there. */
+  force(stock: number, slot: number): void {
+    const row = this.rows.get(`${stock}/${slot}`)?.columns ?? null;
+    const none = { open: '0.000000', high: '0.000000', low: '0.000000', close: '0.000000', volume: 0n, source: '' };
+    const columns = row ?? { ...this.#key(stock, slot), ...none };
+    const value =
+      row === null ? priceEnvelope('d', columns, null, this.#block()) : priceEnvelope('u', row, row, this.#block());
+    const scannedTo = BigInt(this.#log.records(CDC_PRICES, 0).length);
+    const headers = operatorHeaders({ origin: 'repair', runId: 'test', scannedTo, force: true });
+    const offset = this.#log.append(CDC_PRICES, 0, {
+      key: priceKey(columns),
+      value,
+      timestampMs: this.timeMs,
+      headers,
+    });
+    this.letters.push({ offset, bad: false });
   }
 
   #write({ stock, slot, source, prices }: Extract<Op, { readonly op: 'write' }>): void {
