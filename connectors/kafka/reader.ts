@@ -17,6 +17,8 @@ const MAX_BYTES = 16 * 1024 * 1024;
 const RETRY_PAUSE_MS = 50;
 /** How long a fetch waits where the one before has brought nothing. A partition that is opened meanwhile waits too. */
 const QUIET_WAIT_MS = 1_000;
+/** How long a fetch may wait at the broker while a partition that has more is not in it. */
+const HELD_BACK_WAIT_MS = 20;
 /** How long a partition may fail to be fetched before its reader is told. */
 const GIVE_UP_MS = 30_000;
 
@@ -225,14 +227,23 @@ export class KafkaReader implements LogReader {
   /**
    * Gathers for as long as something comes. Where nothing does, the first byte is waited for and not gathered: polling at the pace of
    * gathering would cost the broker more than anything else that an idle pipeline does, and add its wait to a record that comes alone.
+   *
+   * A partition whose buffer is full is not asked for, but will be as soon as it is read: a long poll for those that have nothing
+   * new would let it wait for as long as that takes.
    */
+  #waitMs(asked: readonly Stream[], quiet: boolean): number {
+    const { maxWaitMs } = this.#options;
+    const heldBack = [...this.#streams].some((stream) => stream.isBehind && !asked.includes(stream));
+    if (heldBack) return Math.min(maxWaitMs, HELD_BACK_WAIT_MS);
+    return quiet ? Math.max(QUIET_WAIT_MS, maxWaitMs) : maxWaitMs;
+  }
+
   #request(streams: readonly Stream[], quiet: boolean): WireWriter {
-    const { minBytes, maxWaitMs } = this.#options;
     const byTopic = Map.groupBy(streams, (stream) => stream.topic);
     return new WireWriter()
       .int32(-1)
-      .int32(quiet ? Math.max(QUIET_WAIT_MS, maxWaitMs) : maxWaitMs)
-      .int32(quiet || streams.some((stream) => stream.isBehind) ? 1 : minBytes)
+      .int32(this.#waitMs(streams, quiet))
+      .int32(quiet || streams.some((stream) => stream.isBehind) ? 1 : this.#options.minBytes)
       .int32(MAX_BYTES)
       .int8(READ_COMMITTED)
       .int32(0)

@@ -155,6 +155,23 @@ describe('read_committed', () => {
     expect(records[0]!.headers.map(({ key, value }) => [key, Buffer.from(value).toString()])).toEqual([['h', 'x']]);
   });
 
+  it('goes on with a partition that is behind while the others have nothing new', async () => {
+    const name = await topic(2);
+    const producer = kafka.producer();
+    await producer.connect();
+    open.push({ close: () => producer.disconnect() });
+    const value = Buffer.alloc(700_000);
+    for (const partition of [0, 1, 1, 1]) await producer.send({ topic: name, messages: [{ partition, value }] });
+    const reader = client.reader({ minBytes: 1 << 20, maxWaitMs: 60_000, maxBufferedBytes: 1 });
+    open.push(reader);
+    const [idle, behind] = [reader.open(name, 0, 0n), reader.open(name, 1, 0n)];
+    expect((await idle.next(10_000))?.next).toBe(1n);
+    // What is being fetched now is the idle partition alone: one record of the other one is there and not read yet.
+    expect(await idle.next(500)).toBeNull();
+    expect((await behind.next(10_000))?.next).toBe(1n);
+    expect((await behind.next(10_000))?.next).toBe(2n);
+  });
+
   it('says so when the wanted offset is gone instead of going on elsewhere', async () => {
     const name = await topic();
     const reader = client.reader({ minBytes: 1, maxWaitMs: 50, maxBufferedBytes: 1 << 20 });
