@@ -44,8 +44,10 @@ export const connect: ServerDeclaration = {
       name: 'connect',
       command: place.java,
       args: [
-        '-Xms128m',
+        '-Xms384m',
         '-Xmx512m',
+        // Rows on their way die young. By default the young generation grows late, and a fifth of the CPU went into collecting it.
+        '-Xmn288m',
         '-XX:+UseParallelGC',
         '-XX:+ExitOnOutOfMemoryError',
         ...javaOptions(),

@@ -31,7 +31,8 @@ export interface Load {
   readonly processes: Readonly<Record<string, ProcessLoad>>;
 }
 
-const MEMORY_EVERY_MS = 5_000;
+/** To count the pages of all processes takes a third of a second of a core. */
+const MEMORY_EVERY_MS = 15_000;
 
 /** Names and process ids, asked again at every look since a process may be started again. */
 export type Pids = () => Readonly<Record<string, number | null>>;
