@@ -1,8 +1,8 @@
 /**
- * Records of a topic sorted into groups that do not fit into memory together: a file for each, in a folder that goes with the process's work. Nothing is
- * ever read back but by whoever wrote it.
+ * Records of a topic sorted into groups that do not fit into memory together: a file for each, that has no name any more once it is open, so that nothing is
+ * left of it however the process ends.
  */
-import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -23,15 +23,17 @@ const TOMBSTONE = -1;
 interface Gathered {
   bytes: Buffer;
   length: number;
-  written: boolean;
+  /** Of what is written; null while nothing is. */
+  file: number | null;
 }
 
+const nothing = (): Gathered => ({ bytes: Buffer.alloc(0), length: 0, file: null });
+
 export class Spill {
-  readonly #folder = mkdtempSync(join(tmpdir(), 'sluice-reconcile-'));
   readonly #groups: Gathered[];
 
   constructor(groups: number) {
-    this.#groups = Array.from({ length: groups }, () => ({ bytes: Buffer.alloc(0), length: 0, written: false }));
+    this.#groups = Array.from({ length: groups }, nothing);
   }
 
   /** Copies the record. */
@@ -48,13 +50,13 @@ export class Spill {
     gathered.length += size;
   }
 
-  /** Everything of a group, in the order in which it came, once: its file is gone afterwards. The bytes stay as they are. */
+  /** Everything of a group, in the order in which it came, once. The bytes stay as they are. */
   *take(group: number): Generator<SpiltRecord> {
     const gathered = this.#groups[group]!;
     const rest = gathered.bytes.subarray(0, gathered.length);
-    const bytes = gathered.written ? Buffer.concat([readFileSync(this.#file(group)), rest]) : rest;
-    this.#groups[group] = { bytes: Buffer.alloc(0), length: 0, written: false };
-    rmSync(this.#file(group), { force: true });
+    const bytes = gathered.file === null ? rest : Buffer.concat([readAll(gathered.file), rest]);
+    if (gathered.file !== null) closeSync(gathered.file);
+    this.#groups[group] = nothing();
     for (let at = 0; at < bytes.length; ) {
       const offset = bytes.readBigInt64LE(at);
       const keyEnd = at + HEAD_BYTES + bytes.readInt32LE(at + OFFSET_BYTES);
@@ -67,20 +69,34 @@ export class Spill {
   }
 
   close(): void {
-    rmSync(this.#folder, { recursive: true, force: true });
-  }
-
-  #file(group: number): string {
-    return join(this.#folder, String(group));
+    for (const gathered of this.#groups) {
+      if (gathered.file !== null) closeSync(gathered.file);
+      gathered.file = null;
+    }
   }
 
   #makeRoom(group: number, size: number): void {
     const gathered = this.#groups[group]!;
     if (gathered.length > 0) {
-      appendFileSync(this.#file(group), gathered.bytes.subarray(0, gathered.length));
-      gathered.written = true;
+      gathered.file ??= openNameless();
+      for (let at = 0; at < gathered.length; ) at += writeSync(gathered.file, gathered.bytes, at, gathered.length - at);
       gathered.length = 0;
     }
     if (size > gathered.bytes.length) gathered.bytes = Buffer.allocUnsafe(Math.max(GATHERED_BYTES, size));
   }
+}
+
+function openNameless(): number {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-reconcile-'));
+  try {
+    return openSync(join(folder, 'records'), 'w+');
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function readAll(file: number): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(fstatSync(file).size);
+  for (let at = 0; at < bytes.length; ) at += readSync(file, bytes, at, bytes.length - at, at);
+  return bytes;
 }

@@ -124,6 +124,8 @@ it('puts records down and gives them back as they came', () => {
       const spill = new Spill(3);
       try {
         for (const { group, ...one } of records) spill.add(group, one);
+        // Also while it is in use: whoever is killed leaves nothing.
+        expect(readdirSync(folder)).toEqual([]);
         for (const group of [2, 0, 1]) {
           const wanted = records.filter((one) => one.group === group).map(({ group: _, ...one }) => one);
           expect([...spill.take(group)].map(shown)).toEqual(wanted.map(shown));
