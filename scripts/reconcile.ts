@@ -1,31 +1,20 @@
 /** `npm run reconcile`: does everything that a pipeline feeds say what Postgres says? With --repair it shall. */
 import { type Command, Option } from 'commander';
-import { KafkaClient } from '../connectors/kafka/client.ts';
-import { RegistryClient } from '../connectors/registry/client.ts';
-import { type Config, clickHouseConfig, kafkaOptions, loadConfig } from '../pipelines/config.ts';
-import { liveRules } from '../pipelines/engagement/leaderboard-deployment.ts';
+import { type Config, loadConfig } from '../pipelines/config.ts';
 import type { BoardWindow } from '../pipelines/engagement/reconcile/boards.ts';
-import { reconcile } from '../pipelines/engagement/reconcile/reconcile.ts';
-import { judgedEnrichment } from '../pipelines/engagement/rollout.ts';
 import { reportLines } from '../pipelines/operations/reconcile/print.ts';
 import { EXIT_STATUS, type ReconcileReport, verdictOf } from '../pipelines/operations/reconcile/report.ts';
-import { reconcilePrices } from '../pipelines/prices/reconcile/reconcile.ts';
-import { type RepairFlags, runRepair } from './reconcile/repair.ts';
+import { compareEngagement, type EngagementOptions, repairEngagement } from './reconcile/engagement.ts';
+import { comparePrices, repairOfPrices } from './reconcile/prices.ts';
+import { type RepairFlags, type Repairing, runRepair } from './reconcile/repair.ts';
 import { badArgument, countOf, timeOf } from './support/arguments.ts';
 import { operationFlags, operatorProgram } from './support/operation.ts';
 import { runScript } from './support/run.ts';
 
-interface Options extends RepairFlags {
+interface Options extends RepairFlags, EngagementOptions {
   /** Those that are configured without. */
   readonly pipeline?: PipelineName;
   readonly repair?: boolean;
-  readonly window?: BoardWindow;
-  readonly since?: Date;
-  readonly deadline: number;
-  readonly strict?: boolean;
-  /** false: --no-log. */
-  readonly log: boolean;
-  readonly limit: number;
 }
 
 function windowNamed(text: string): BoardWindow {
@@ -33,48 +22,21 @@ function windowNamed(text: string): BoardWindow {
   throw badArgument(`--window ${text} is no window: give it as 1h`);
 }
 
-/** What both ways compare, and how; `close` it. */
-function comparing(config: Config, options: Options) {
-  const kafka = kafkaOptions(config, 'sluice-reconcile');
-  const log = new KafkaClient(kafka);
-  const mirrors = config.SLUICE_MIRROR_KAFKA_BROKERS;
-  const externalLog = mirrors.length === 0 ? undefined : new KafkaClient({ ...kafka, brokers: mirrors });
-  return {
-    asked: {
-      postgresUrl: config.SLUICE_POSTGRES_URL,
-      clickHouse: clickHouseConfig(config),
-      redisUrl: config.SLUICE_REDIS_URL,
-      log,
-      externalLog,
-      rules: async () => await liveRules(log),
-      enrichment: judgedEnrichment(log),
-      contents: true,
-      skipLog: !options.log,
-      schemas: new RegistryClient({ url: config.SLUICE_REGISTRY_URL }),
-      windows: options.window === undefined ? undefined : [options.window],
-      since: options.since ?? null,
-      deadlineSeconds: options.deadline,
-      strict: options.strict,
-    },
-    kafka,
-    connect: () => new KafkaClient(kafka),
-    close: async () => {
-      await Promise.all([log.close(), externalLog?.close()]);
-    },
-  };
-}
-
 type PipelineName = 'engagement' | 'prices';
 
-/** How each pipeline is compared, and the options that it alone has. */
+/** How each pipeline is compared and repaired, and the options that it alone has. */
 const COMPARED: Readonly<
   Record<
     PipelineName,
-    { compare(config: Config, options: Options): Promise<ReconcileReport>; readonly options: readonly string[] }
+    {
+      compare(config: Config, options: Options): Promise<ReconcileReport>;
+      repairing(config: Config, options: Options): Repairing;
+      readonly options: readonly string[];
+    }
   >
 > = {
-  engagement: { compare: compareEngagement, options: ['repair', 'dryRun', 'yes', 'max', 'rate', 'window', 'log'] },
-  prices: { compare: comparePrices, options: [] },
+  engagement: { compare: compareEngagement, repairing: repairEngagement, options: ['window', 'log'] },
+  prices: { compare: comparePrices, repairing: repairOfPrices, options: [] },
 };
 const PIPELINE_NAMES = Object.keys(COMPARED) as PipelineName[];
 
@@ -88,45 +50,16 @@ async function run(options: Options): Promise<void> {
     if (given === undefined || (names.length === 1 && names[0] === name)) continue;
     throw badArgument(`${given} is an option of --pipeline ${name} alone; this is about ${names.join(' and ')}`);
   }
-  if (options.repair === true) return await runRepair(options, (of) => comparing(of, options));
+  if (options.repair === true) {
+    const [name] = names;
+    if (names.length !== 1)
+      throw badArgument(`--repair is of one pipeline at a time: add --pipeline ${names.join(' or ')}`);
+    return await runRepair(options, (of) => COMPARED[name!].repairing(of, options));
+  }
   if (options.dryRun === true || options.yes === true) throw badArgument('--dry-run and --yes go with --repair');
   const reports: [PipelineName, ReconcileReport][] = [];
   for (const name of names) reports.push([name, await COMPARED[name].compare(config, options)]);
   tell(reports, options);
-}
-
-async function compareEngagement(config: Config, options: Options): Promise<ReconcileReport> {
-  const { asked, close } = comparing(config, options);
-  try {
-    return await reconcile({
-      ...asked,
-      limit: options.limit,
-      unconfirmed: ({ position }) =>
-        console.error(`different as of ${position} while contents were edited: comparing once more`),
-    });
-  } finally {
-    await close();
-  }
-}
-
-async function comparePrices(config: Config, options: Options): Promise<ReconcileReport> {
-  const log = new KafkaClient(kafkaOptions(config, 'sluice-reconcile'));
-  try {
-    return await reconcilePrices({
-      postgresUrl: config.SLUICE_POSTGRES_URL,
-      clickHouse: clickHouseConfig(config),
-      redisUrl: config.SLUICE_REDIS_URL,
-      sectors: config.SLUICE_PRICES_SECTORS,
-      log,
-      schemas: new RegistryClient({ url: config.SLUICE_REGISTRY_URL }),
-      scope: { since: options.since ?? null, until: null, stocks: [] },
-      deadlineSeconds: options.deadline,
-      strict: options.strict,
-      limit: options.limit,
-    });
-  } finally {
-    await log.close();
-  }
 }
 
 /** One pipeline is told by its report, several by all of theirs. */
@@ -177,6 +110,7 @@ operationFlags(program, { changes: true })
       '  npm run reconcile -- --pipeline prices',
       '  npm run reconcile -- --repair --dry-run',
       '  npm run reconcile -- --repair --yes --max 5000 --json',
+      '  npm run reconcile -- --pipeline prices --repair --dry-run',
       'See docs/reconcile.md.',
     ].join('\n'),
   )

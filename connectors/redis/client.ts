@@ -2,7 +2,7 @@
 import { Cluster, Redis } from 'ioredis';
 import { SluiceError } from '../../engine/errors.ts';
 import { redisError } from './errors.ts';
-import { LATEST } from './latest-script.ts';
+import { LATEST, MEND, TAKE_OFF } from './latest-script.ts';
 import { ACQUIRE, DROP, FORGET, REBUILD, REFRESH, TOP, WRITE } from './scripts.ts';
 
 export interface RedisClientOptions {
@@ -26,6 +26,8 @@ export interface BoardScripts {
   sluiceForget(...args: ScriptArgument[]): Promise<unknown>;
   sluiceDrop(...args: ScriptArgument[]): Promise<unknown>;
   sluiceLatest(...args: ScriptArgument[]): Promise<unknown>;
+  sluiceMend(...args: ScriptArgument[]): Promise<unknown>;
+  sluiceTakeOff(...args: ScriptArgument[]): Promise<unknown>;
 }
 
 export interface RedisClient {
@@ -49,6 +51,8 @@ const scripts = {
   sluiceForget: { lua: FORGET, numberOfKeys: 1 },
   sluiceDrop: { lua: DROP, numberOfKeys: 1 },
   sluiceLatest: { lua: LATEST, numberOfKeys: 4 },
+  sluiceMend: { lua: MEND, numberOfKeys: 1 },
+  sluiceTakeOff: { lua: TAKE_OFF, numberOfKeys: 1 },
 };
 
 const KEYS_PER_SCAN = 1_000;

@@ -2,6 +2,31 @@
 import { ADMIT, PRELUDE } from './scripts.ts';
 
 /**
+ * KEYS: marks. ARGV: a series, its mark, the key, when the value expires (ms), the number of fields and values, these. Puts the value of that mark into
+ * place, or with no fields takes it off: unless the sink has written another since. Returns 1 or 0.
+ */
+export const MEND = `
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+local time = redis.call('TIME')
+redis.call('DEL', ARGV[3])
+if #ARGV > 5 and tonumber(ARGV[4]) > time[1] * 1000 + math.floor(time[2] / 1000) then
+  redis.call('HSET', ARGV[3], unpack(ARGV, 6))
+  redis.call('PEXPIREAT', ARGV[3], ARGV[4])
+end
+return 1
+`;
+
+/** KEYS: a value. ARGV: its fields and values. Takes it off if that is all there is of it. Returns 1 or 0. */
+export const TAKE_OFF = `
+local found = redis.call('HGETALL', KEYS[1])
+if #found ~= #ARGV or #found == 0 then return 0 end
+local is = {}
+for i = 1, #found, 2 do is[found[i]] = found[i + 1] end
+for i = 1, #ARGV, 2 do if is[ARGV[i]] ~= ARGV[i + 1] then return 0 end end
+return redis.call('DEL', KEYS[1])
+`;
+
+/**
  * KEYS: stamps, owners, (not used), marks. ARGV as of WRITE up to `expected`, final (1 or 0), key prefix, time to live (ms), stream time of
  * the batch ('' when it does not say), the number of stamp fields and values, these; then of each operation: series, time, offset, moment it is of (ms, '' for the
  * batch's), rest of its key, number of fields and values, these. A series that is gone has no key and no fields.

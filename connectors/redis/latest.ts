@@ -69,6 +69,11 @@ export function latestStampsKey(control: string): string {
   return `${control}:asof`;
 }
 
+/** The key of what a sink remembers of each series. */
+export function marksKey(control: string): string {
+  return `${control}:marks`;
+}
+
 /** Makes the sink. Errors of its methods: REDIS_… (see errors.ts), REDIS_EVICTS. */
 export function latestSink<T>(options: LatestSinkOptions<T>): Sink<T> {
   return new LatestSink(options);
@@ -166,7 +171,7 @@ class LatestSink<T> implements Sink<T> {
 
   #keys(): readonly string[] {
     const { control } = this.#options;
-    return [latestStampsKey(control), `${control}:owners`, `${control}:rebuild:asof`, `${control}:marks`];
+    return [latestStampsKey(control), `${control}:owners`, `${control}:rebuild:asof`, marksKey(control)];
   }
 
   /** No boards. */
@@ -188,7 +193,7 @@ class LatestSink<T> implements Sink<T> {
 }
 
 /** Field, value, field, value …, without those that are null. */
-function flat(fields: Readonly<Record<string, string | number | bigint | null>>): ScriptArgument[] {
+export function flat(fields: Readonly<Record<string, string | number | bigint | null>>): ScriptArgument[] {
   return Object.entries(fields).flatMap(([name, value]) => (value === null ? [] : [name, String(value)]));
 }
 

@@ -58,7 +58,7 @@ function fieldsOf(row: Indicators, timeMs: number): Fields {
 }
 
 /** A series is a stock and interval, its time that of the candle. */
-function mapIndicators(record: SinkRecord<TimedIndicators>): LatestOperation | null {
+export function mapIndicators(record: SinkRecord<TimedIndicators>): LatestOperation | null {
   if (record.kind === 'tombstone') {
     const at = decodeIndicatorsKey(record.key);
     return at.kind === 'candle' ? { kind: 'gone', series: `${at.stockId}|${at.interval}`, time: at.start } : null;

@@ -22,7 +22,7 @@ export const LATEST = {
 export const LATEST_STAMPS = latestStampsKey(LATEST.control);
 
 /** What a record of `prices.candles` means. */
-function mapCandle(
+export function mapCandle(
   keyOf: (key: Uint8Array) => CandleKey,
 ): (record: SinkRecord<CandleRecord>) => LatestOperation | null {
   return (record): LatestOperation | null => {

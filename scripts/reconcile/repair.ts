@@ -1,12 +1,10 @@
-/** `npm run reconcile -- --repair` on the frame of operator commands. */
-import type { KafkaOptions } from '../../connectors/kafka/cluster.ts';
+/** `npm run reconcile -- --repair` on the frame of operator commands, for each pipeline. */
 import { SluiceError } from '../../engine/errors.ts';
 import type { Config } from '../../pipelines/config.ts';
-import { reconcile } from '../../pipelines/engagement/reconcile/reconcile.ts';
-import { describeRepair, type RepairOptions, repair } from '../../pipelines/engagement/repair/repair.ts';
 import { exclusively } from '../../pipelines/operations/exclusive.ts';
 import { reportLines } from '../../pipelines/operations/reconcile/print.ts';
 import type { ReconcileReport } from '../../pipelines/operations/reconcile/report.ts';
+import type { Rounds } from '../../pipelines/operations/repair-rounds.ts';
 import { badArgument } from '../support/arguments.ts';
 import {
   type OperationContext,
@@ -21,37 +19,49 @@ export interface RepairFlags extends OperationFlags {
   readonly rate: number;
 }
 
-type Asked = Omit<RepairOptions, 'kafka' | 'connect' | 'generation' | 'runId' | 'max' | 'rate' | 'signal' | 'progress'>;
+/** What a repair is told of its run. */
+export interface RepairRun {
+  readonly max: number;
+  /** Rows a second that are told to the pipeline. */
+  readonly rate: number;
+  readonly runId: string;
+  readonly signal: AbortSignal;
+  readonly generation: number;
+  readonly progress: (done: number, total: number, note: string) => void;
+}
 
-interface Comparing {
-  readonly asked: Asked;
-  readonly kafka: KafkaOptions;
-  readonly connect: RepairOptions['connect'];
+/** How a pipeline is repaired; opened for one piece of work. */
+export interface Repairing {
+  /** Compares, and says what would be done first; changes nothing. */
+  look(
+    max: number,
+  ): Promise<{ readonly before: ReconcileReport; readonly lines: readonly string[]; readonly plan: unknown }>;
+  repair(run: RepairRun): Promise<Rounds<ReconcileReport>>;
   close(): Promise<void>;
 }
 
-export async function runRepair(flags: RepairFlags, comparing: (config: Config) => Comparing): Promise<void> {
+export async function runRepair(flags: RepairFlags, open: (config: Config) => Repairing): Promise<void> {
   for (const name of ['max', 'rate'] as const) if (flags[name] === 0) throw badArgument(`--${name} must be at least 1`);
   await runOperation<null>({
     command: 'reconcile --repair',
     arguments: { ...flags },
     flags,
     unit: 'rows',
-    plan: async ({ config }) => await closing(comparing(config), async ({ asked }) => await planned(asked, flags.max)),
+    plan: async ({ config }) => await closing(open(config), async (repairing) => await planned(repairing, flags.max)),
     execute: async (_, context) =>
-      await closing(comparing(context.config), async ({ asked, kafka, connect }) => {
-        const options = { ...asked, kafka, connect, max: flags.max, rate: flags.rate, ...running(context) };
-        const lock = { url: asked.postgresUrl, name: 'repair' };
-        return reported(await exclusively(lock, async () => await repair(options)));
+      await closing(open(context.config), async (repairing) => {
+        const lock = { url: context.config.SLUICE_POSTGRES_URL, name: 'repair' };
+        const run = { max: flags.max, rate: flags.rate, ...running(context) };
+        return reported(await exclusively(lock, async () => await repairing.repair(run)));
       }),
   });
 }
 
-async function closing<T>(comparing: Comparing, work: (comparing: Comparing) => Promise<T>): Promise<T> {
+async function closing<T>(repairing: Repairing, work: (repairing: Repairing) => Promise<T>): Promise<T> {
   try {
-    return await work(comparing);
+    return await work(repairing);
   } finally {
-    await comparing.close();
+    await repairing.close();
   }
 }
 
@@ -64,15 +74,8 @@ function running({ config, runId, signal, progress }: OperationContext) {
   };
 }
 
-async function planned(asked: Asked, max: number): Promise<Plan<null>> {
-  let described: ReturnType<typeof describeRepair> = { lines: [], plan: null };
-  const before = await reconcile({
-    ...asked,
-    limit: max,
-    different: async ({ report, subjects }) => {
-      described = describeRepair(report, subjects, max);
-    },
-  });
+async function planned(repairing: Repairing, max: number): Promise<Plan<null>> {
+  const { before, lines: wouldBe, plan } = await repairing.look(max);
   if (before.result === 'unknown') {
     throw new SluiceError(`Nothing differs as far as could be seen, but not all could be: ${problemsOf(before)}`, {
       code: 'REPAIR_UNKNOWN',
@@ -80,8 +83,8 @@ async function planned(asked: Asked, max: number): Promise<Plan<null>> {
     });
   }
   const shown = shortened(before);
-  const lines = [...reportLines(shown), ...described.lines.map((line) => `would ${line}`)];
-  return { data: null, lines, report: { before: shown, plan: described.plan }, nothing: before.result === 'equal' };
+  const lines = [...reportLines(shown), ...wouldBe.map((line) => `would ${line}`)];
+  return { data: null, lines, report: { before: shown, plan }, nothing: before.result === 'equal' };
 }
 
 function problemsOf({ sinks }: ReconcileReport): string {
@@ -90,7 +93,7 @@ function problemsOf({ sinks }: ReconcileReport): string {
     .join('; ');
 }
 
-function reported({ before, after, done }: Awaited<ReturnType<typeof repair>>): Report {
+function reported({ before, after, done }: Rounds<ReconcileReport>): Report {
   const lines = ['Before:', ...counts(before), 'Done:', ...done.map((line) => `  ${line}`), 'After:', ...counts(after)];
   const left = after.result === 'equal' ? [] : reportLines(shortened(after));
   const report = { before: shortened(before), done, after: shortened(after) };

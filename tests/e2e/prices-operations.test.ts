@@ -9,14 +9,17 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { clickHouseClient } from '../../connectors/clickhouse/client.ts';
 import { KafkaClient } from '../../connectors/kafka/client.ts';
+import { appendRecords, type PlainRecord } from '../../connectors/kafka/plain.ts';
 import { PostgresPool } from '../../connectors/postgres/pool.ts';
+import { RegistryClient } from '../../connectors/registry/client.ts';
 import { readToEnd } from '../../engine/restore.ts';
 import { REPOSITORY } from '../../infra/native/layout.ts';
 import { clickHouseConfig, kafkaOptions, loadConfig } from '../../pipelines/config.ts';
 import type { LetterCounts } from '../../pipelines/operations/dlq/catalogue.ts';
 import type { Described } from '../../pipelines/operations/dlq/describe.ts';
 import { operatorRecord, rowOfKey } from '../../pipelines/operations/operator-record.ts';
-import { CDC_PRICES } from '../../pipelines/prices/topics.ts';
+import { candleKeyDecoder } from '../../pipelines/prices/codec/candle.ts';
+import { CANDLES_V1, CDC_PRICES } from '../../pipelines/prices/topics.ts';
 import { MONITOR, processesOf } from '../../pipelines/processes.ts';
 import { loseSlot } from '../support/lost-slot.ts';
 import { type Pipeline, startPipeline } from '../support/pipeline.ts';
@@ -41,6 +44,7 @@ afterAll(async () => {
 
 interface Outcome<T> {
   readonly code: number;
+  readonly message: string;
   readonly plan: unknown;
   readonly result: T;
 }
@@ -50,7 +54,7 @@ async function command<T>(script: string, ...args: readonly string[]): Promise<O
   const { code, output } = await pipeline.script(script, ...args, '--json');
   const last = output.split('\n').findLast((line) => line.startsWith('{'));
   expect(last, output).toBeDefined();
-  return { code, ...(JSON.parse(last!) as { plan: unknown; result: T }) };
+  return { code, ...(JSON.parse(last!) as Omit<Outcome<T>, 'code'>) };
 }
 
 const dlq = async <T>(...args: readonly string[]) => await command<T>('dlq.ts', ...args, '--pipeline', 'prices');
@@ -221,6 +225,101 @@ it('makes ClickHouse and Redis anew from the topics, beside what is read', async
     const { code, output } = await pipeline.script('replay.ts', '--pipeline', 'prices', '--sink', 'redis', '--yes');
     expect(code, output).toBe(0);
     expect(await price()).toBe(right);
+  } finally {
+    redis.disconnect();
+    await clickHouse.close();
+  }
+});
+
+interface Repaired {
+  readonly before: ComparedSinks;
+  readonly after: ComparedSinks;
+  readonly done: readonly string[];
+}
+
+interface ComparedSinks {
+  readonly result: string;
+  readonly sinks: Readonly<Record<string, { readonly result: string; readonly differenceCount: number }>>;
+}
+
+const different = ({ sinks }: ComparedSinks) =>
+  Object.entries(sinks).flatMap(([name, { result }]) => (result === 'equal' ? [] : [name]));
+
+const repair = async (...args: readonly string[]) =>
+  await command<Repaired>('reconcile.ts', '--pipeline', 'prices', '--repair', ...args);
+
+/** Puts a tombstone over the public record of a candle, by hand. */
+async function losePublicRecord(interval: string): Promise<void> {
+  const registry = new RegistryClient({ url: pipeline.env.SLUICE_REGISTRY_URL! });
+  const keys = candleKeyDecoder(registry);
+  const reader = kafka.reader({ minBytes: 1, maxWaitMs: 50, maxBufferedBytes: 8 << 20 });
+  const shown = new Map<string, PlainRecord>();
+  try {
+    const ends = await kafka.offsets(CANDLES_V1, [0, 1, 2, 3], 'lastStable');
+    for (const [partition, end] of ends) {
+      await readToEnd(reader, { topic: CANDLES_V1, partition, from: 0n, end }, async ({ records }) => {
+        await keys.prepare(records.map(({ key }) => key));
+        for (const { key, value, timestampMs } of records) {
+          const at = keys.decode(key!);
+          if (at.stock_id !== 1n || at.interval !== interval) continue;
+          const record = { partition, key: Buffer.from(key!), value: null, headers: [], timestampMs };
+          if (value === null) shown.delete(key!.toString('hex'));
+          else shown.set(key!.toString('hex'), record);
+        }
+      });
+    }
+  } finally {
+    await reader.close();
+  }
+  const [lost] = shown.values();
+  await appendRecords(kafkaOptions(loadConfig(pipeline.env), 'test'), CANDLES_V1, [lost!]);
+}
+
+it('repairs what was made wrong by hand: each sink alone, and what the pipeline itself has missed', async () => {
+  const clickHouse = clickHouseClient(clickHouseConfig(loadConfig(pipeline.env)));
+  const redis = new Redis(pipeline.env.SLUICE_REDIS_URL!);
+  try {
+    // What Redis shows of it does not expire while this goes on.
+    await write([1, 2, 3], 130, 60);
+    expect(await comparison()).toBe('equal');
+    const sync = 'SETTINGS mutations_sync = 1';
+    const query = async (text: string) => await clickHouse.command({ query: text });
+    await query(`ALTER TABLE prices_bars_store DELETE WHERE stock_id = 1
+      AND start = (SELECT min(start) FROM prices_bars_store FINAL WHERE stock_id = 1) ${sync}`);
+    await query(`INSERT INTO prices_candles_hour_store SELECT * REPLACE (version + 1 AS version, volume * 2 AS volume)
+      FROM prices_candles_hour_store FINAL WHERE stock_id = 3 ORDER BY start LIMIT 1`);
+    await query(
+      `ALTER TABLE prices_indicators_day_store UPDATE sma_20 = 7 WHERE stock_id = 2 AND interval = '1d' ${sync}`,
+    );
+    await losePublicRecord('5m');
+    await redis.zadd('lb:{prices:1w:all}:most_active', 1, 'ONE');
+    await redis.hset('px:{prices}:latest:ONE', 'price', '1');
+    await redis.hset('px:{prices}:latest:NOBODY', 'price', '1');
+    await redis.del('px:{prices}:indicators:1h:ONE');
+    const wrong = [
+      ...['clickhouse.bar', 'clickhouse.1h', 'external.5m', 'clickhouse.indicators.1d', 'redis.indicators.1h'],
+      ...['redis.movers.1w', 'redis.latest'],
+    ];
+    const dry = await repair('--dry-run');
+    expect(different((dry.plan as { readonly before: ComparedSinks }).before), JSON.stringify(dry.plan)).toEqual(wrong);
+    const { code, message, result } = await repair('--yes');
+    expect(message).toBe('');
+    // Nothing was done before.
+    expect(different(result.before), JSON.stringify(result)).toEqual(wrong);
+    expect([code, different(result.after), result.after.result], JSON.stringify(result)).toEqual([0, [], 'equal']);
+    expect(await redis.exists('px:{prices}:latest:NOBODY')).toBe(0);
+
+    await loseSlot(pipeline, async () => {
+      const nth = (n: number) =>
+        `(SELECT ts FROM stock_prices WHERE stock_id = 1 ORDER BY ts DESC OFFSET ${n} LIMIT 1)`;
+      for (const n of [3, 9])
+        await pool.query(`UPDATE stock_prices SET volume = volume + 1000 WHERE stock_id = 1 AND ts = ${nth(n)}`);
+      await pool.query(`DELETE FROM stock_prices WHERE stock_id = 1 AND ts = ${nth(6)}`);
+    });
+    const missed = await repair('--yes');
+    expect(missed.message).toBe('');
+    expect(missed.result.done[0], JSON.stringify(missed.result)).toBe('told the pipeline 3 bars');
+    expect([missed.code, missed.result.after.result], JSON.stringify(missed.result)).toEqual([0, 'equal']);
   } finally {
     redis.disconnect();
     await clickHouse.close();

@@ -1,31 +1,9 @@
 /** Rows of engagement_events with all their columns, as Debezium represents them (connectors/debezium/config.ts). */
-import { PostgresPool, type Sql } from '../../../connectors/postgres/pool.ts';
-import { withExportedSnapshot } from '../../../connectors/postgres/snapshot.ts';
+import type { Sql } from '../../../connectors/postgres/pool.ts';
 import type { CapturedEvent } from '../captured-row.ts';
 
-export interface CapturedRows {
-  /** The rows that there are. */
-  readonly rows: ReadonlyMap<bigint, CapturedEvent>;
-  /** The position of Postgres at which they were so. */
-  readonly lsn: bigint;
-  readonly timeMs: number;
-}
-
-/** Reads rows as of one exactly known position. Throws as `withExportedSnapshot` and `postgresError`. */
-export async function readCapturedRows(url: string, ids: readonly bigint[]): Promise<CapturedRows> {
-  const applicationName = 'sluice-repair';
-  const pool = new PostgresPool({ url, applicationName, maxConnections: 1 });
-  try {
-    return await withExportedSnapshot({ url, applicationName }, async ({ lsn, snapshotName }) => {
-      const read = async (sql: Sql) => ({ rows: await rowsOf(sql, ids), lsn, timeMs: Date.now() });
-      return await pool.transaction(read, { kind: 'snapshot', snapshotName });
-    });
-  } finally {
-    await pool.close();
-  }
-}
-
-async function rowsOf(sql: Sql, ids: readonly bigint[]): Promise<ReadonlyMap<bigint, CapturedEvent>> {
+/** Those rows that there are. Throws as `postgresError`. */
+export async function capturedRows(sql: Sql, ids: readonly bigint[]): Promise<ReadonlyMap<bigint, CapturedEvent>> {
   const { rows: columns } = await sql.query<{ name: string; type: string }>(
     `SELECT quote_ident(attname) AS name, atttypid::regtype::text AS type FROM pg_attribute
      WHERE attrelid = 'engagement_events'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum`,

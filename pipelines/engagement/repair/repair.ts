@@ -4,14 +4,15 @@
  */
 import { clickHouseClient } from '../../../connectors/clickhouse/client.ts';
 import type { KafkaOptions } from '../../../connectors/kafka/cluster.ts';
-import { SluiceError } from '../../../engine/errors.ts';
 import type { LogClient } from '../../../engine/log.ts';
 import type { NewestSchemas } from '../../capture/operator-envelope.ts';
-import type { ReconcileReport, SinkReport } from '../../operations/reconcile/report.ts';
+import { rebuildBoards } from '../../operations/rebuild-boards.ts';
+import type { ReconcileReport } from '../../operations/reconcile/report.ts';
+import { counted, refused, refuseMany } from '../../operations/repair-limits.ts';
 import { type Round, type Rounds, repairRounds } from '../../operations/repair-rounds.ts';
 import { type Comparison, type ReconcileOptions, reconcile, type Subjects } from '../reconcile/reconcile.ts';
 import { CHANGES } from '../topics.ts';
-import { rebuildBoards } from './boards.ts';
+import { boardsToRebuild } from './boards.ts';
 import { type ContentsRepair, readContentsAgain } from './contents.ts';
 import { planRows, type RowPlan } from './plan.ts';
 import { correctCells } from './rollups.ts';
@@ -137,7 +138,7 @@ async function repairRows(options: WithClient, comparison: Comparison, rows: Row
   if (rows.tell.length > 0) {
     const total = rows.tell.length;
     const progress = (told: number) => options.progress(told, total, 'telling rows');
-    const told = { kafka, log, registry: schemas, postgresUrl, runId, rate, signal, progress };
+    const told = { kafka, log, schemas, postgresUrl, runId, rate, signal, progress };
     await tellRows(told, rows.tell);
     const [changes, publishes] = split(rows);
     if (changes > 0) done.push(`told the pipeline ${counted(changes, 'row')}`);
@@ -184,18 +185,17 @@ async function repairSums({ client, runId, signal }: WithClient, comparison: Com
 }
 
 async function repairBoards(options: RepairOptions, { subjects }: Comparison): Promise<Mended> {
-  const wrong = [...subjects.places].filter(([, places]) => places.length > 0).map(([window]) => window);
-  if (wrong.length === 0) return { done: [], again: false };
-  options.signal.throwIfAborted();
   const { redisUrl, log, deadlineSeconds = 120 } = options;
-  const partitions = await log.partitions(CHANGES);
-  const left = await rebuildBoards({ redisUrl, partitions, deadlineSeconds }, subjects.places);
-  const done = wrong.map((window) =>
-    left.includes(window)
+  const wrong = boardsToRebuild(subjects.places, await log.partitions(CHANGES));
+  if (wrong.size === 0) return { done: [], again: false };
+  options.signal.throwIfAborted();
+  const left = await rebuildBoards({ redisUrl, deadlineSeconds }, [...wrong.values()]);
+  const done = [...wrong].map(([window, { leaderboard }]) =>
+    left.includes(leaderboard)
       ? `the boards of ${window} were not written anew within ${deadlineSeconds} s: is engagement.sink.redis running?`
       : `had the boards of ${window} written anew`,
   );
-  return { done, again: left.length < wrong.length };
+  return { done, again: left.length < wrong.size };
 }
 
 /** null when all rows are right. Without both stores of rows nobody can say which of them is wrong. */
@@ -211,25 +211,7 @@ function rowPlan({ sinks }: ReconcileReport, subjects: Subjects, max: number): R
   return planRows(subjects);
 }
 
-/** So many differences are more likely a wrong address than so many faults. */
-function refuseMany({ sinks }: Pick<ReconcileReport, 'sinks'>, which: RegExp, max: number): void {
-  const many = Object.entries(sinks).find(
-    ([name, sink]: [string, SinkReport]) => which.test(name) && sink.differenceCount > max,
-  );
-  if (many === undefined) return;
-  const [name, { differenceCount }] = many;
-  throw refused(
-    `${name} differs in ${differenceCount} places, more than --max ${max}. Are all addresses of the same system? If they are, give --max ${differenceCount}`,
-  );
-}
-
-function refused(message: string): SluiceError {
-  return new SluiceError(message, { code: 'REPAIR_REFUSED', action: 'fatal' });
-}
-
 function split({ tell }: RowPlan): readonly [changes: number, publishes: number] {
   const changes = tell.filter(({ how }) => how === 'change').length;
   return [changes, tell.length - changes];
 }
-
-const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;

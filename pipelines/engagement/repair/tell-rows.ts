@@ -1,82 +1,42 @@
-/**
- * Tells the pipeline rows as Postgres has them: operator records in the captured topic (docs/architecture.md).
- *
- * Invariant: the end of each partition is asked before the snapshot is taken that the rows are read from. So a change that the records do
- * not know of stands behind that end, and the stage lets the record go in its favour.
- */
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { KafkaOptions } from '../../../connectors/kafka/cluster.ts';
-import { appendRecords, type PlainRecord } from '../../../connectors/kafka/plain.ts';
-import type { LogClient } from '../../../engine/log.ts';
-import { type NewestSchemas, OperatorEnvelopes } from '../../capture/operator-envelope.ts';
-import { operatorHeaders } from '../../operations/operator-record.ts';
+/** Tells the pipeline rows as Postgres has them (operations/tell-truth.ts). */
+import type { Sql } from '../../../connectors/postgres/pool.ts';
+import { inPaced } from '../../operations/paced.ts';
+import { type TellingOptions, type ToldRow, tellTruth } from '../../operations/tell-truth.ts';
 import type { CapturedEvent } from '../captured-row.ts';
 import { partitionOf } from '../partition.ts';
 import type { Row } from '../reconcile/row.ts';
 import { showMicros } from '../reconcile/row.ts';
 import { CDC_EVENTS } from '../topics.ts';
-import { readCapturedRows } from './captured-rows.ts';
+import { capturedRows } from './captured-rows.ts';
 import type { RowToTell } from './plan.ts';
 
-export interface TellOptions {
-  readonly postgresUrl: string;
-  readonly kafka: KafkaOptions;
-  readonly log: LogClient;
-  readonly registry: NewestSchemas;
-  readonly runId: string;
+export interface TellOptions extends Omit<TellingOptions, 'topic' | 'origin'> {
   /** Rows a second. */
   readonly rate: number;
   readonly signal: AbortSignal;
   readonly progress: (told: number) => void;
 }
 
-const ROWS_AT_ONCE = 500;
-
-/** Returns how many rows were told. Telling one twice changes nothing. */
-export async function tellRows(options: TellOptions, rows: readonly RowToTell[]): Promise<number> {
-  const envelopes = await OperatorEnvelopes.open(options.registry, CDC_EVENTS);
-  const size = Math.max(1, Math.min(ROWS_AT_ONCE, options.rate));
-  let told = 0;
-  while (told < rows.length) {
-    options.signal.throwIfAborted();
-    const piece = rows.slice(told, told + size);
-    await appendRecords(options.kafka, CDC_EVENTS, await recordsOf(options, envelopes, piece));
-    told += piece.length;
-    options.progress(told);
-    if (told < rows.length) await sleep((piece.length / options.rate) * 1_000, undefined, { signal: options.signal });
-  }
-  return told;
+/** Telling a row twice changes nothing. Throws as `tellTruth`. */
+export async function tellRows(options: TellOptions, rows: readonly RowToTell[]): Promise<void> {
+  const telling = { ...options, topic: CDC_EVENTS, origin: 'repair' } as const;
+  await inPaced(rows, options, async (piece) => {
+    await tellTruth(telling, async (sql, partitions) => await truthOf(sql, piece, partitions));
+  });
 }
 
-async function recordsOf(
-  { log, postgresUrl, runId }: TellOptions,
-  envelopes: OperatorEnvelopes,
-  rows: readonly RowToTell[],
-): Promise<readonly PlainRecord[]> {
-  const partitions = await log.partitions(CDC_EVENTS);
-  const all = Array.from({ length: partitions }, (_, partition) => partition);
-  const ends = await log.offsets(CDC_EVENTS, all, 'lastStable');
-  const {
-    rows: present,
-    lsn,
-    timeMs,
-  } = await readCapturedRows(
-    postgresUrl,
+async function truthOf(sql: Sql, rows: readonly RowToTell[], partitions: number): Promise<readonly ToldRow[]> {
+  const present = await capturedRows(
+    sql,
     rows.map(({ id }) => id),
   );
   return rows.flatMap(({ id, how, held }) => {
-    const record = (op: 'upsert' | 'delete', row: CapturedEvent): PlainRecord => {
-      const partition = partitionOf(row.content_id, partitions);
-      const scannedTo = ends.get(partition) ?? 0n;
-      const headers = operatorHeaders({ origin: 'repair', runId, scannedTo, force: how === 'publish' });
-      return { partition, headers, timestampMs: timeMs, ...envelopes.encode({ op, row, lsn, timeMs }) };
+    const told = (op: 'upsert' | 'delete', row: CapturedEvent): ToldRow => {
+      return { op, row, partition: partitionOf(row.content_id, partitions), force: how === 'publish' };
     };
     const row = present.get(id);
     const elsewhere = held !== null && held.contentId !== row?.content_id;
-    return [
-      ...(elsewhere ? [record('delete', heldRow(held))] : []),
-      ...(row === undefined ? [] : [record('upsert', row)]),
-    ];
+    return [...(elsewhere ? [told('delete', heldRow(held))] : []), ...(row === undefined ? [] : [told('upsert', row)])];
   });
 }
 

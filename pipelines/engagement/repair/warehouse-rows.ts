@@ -44,7 +44,12 @@ export async function repairWarehouseRows(
   ids: readonly bigint[],
 ): Promise<readonly bigint[]> {
   const refeed = async () => {
-    await refeedRows(parts.client, { log: CHANGES_TABLE, store: STORE, key: 'event_id', ids, settle });
+    const source = async () => {
+      await settle();
+      return CHANGES_TABLE;
+    };
+    const stores = [{ store: STORE, rows: `event_id IN (${ids.join(', ')})` }];
+    await refeedRows(parts.client, { log: CHANGES_TABLE, stores, source });
   };
   const wrong = async () => {
     const [wanted, found] = [await source.rows(ids), await warehouse.rows(ids)];

@@ -6,13 +6,11 @@
  * is known from before it was taken; what is behind that position in the topic wins over the record (operator-record.ts).
  */
 import type { KafkaOptions } from '../../../connectors/kafka/cluster.ts';
-import { appendRecords, type PlainRecord } from '../../../connectors/kafka/plain.ts';
 import { PostgresPool, type Sql } from '../../../connectors/postgres/pool.ts';
-import { withExportedSnapshot } from '../../../connectors/postgres/snapshot.ts';
 import type { LogClient, LogRecord } from '../../../engine/log.ts';
 import { readToEnd } from '../../../engine/restore.ts';
-import { type NewestSchemas, OperatorEnvelopes, type OperatorRow } from '../../capture/operator-envelope.ts';
-import { operatorHeaders } from '../operator-record.ts';
+import type { NewestSchemas, OperatorRow } from '../../capture/operator-envelope.ts';
+import { type ToldRow, tellTruth } from '../tell-truth.ts';
 import type { ClockTopic } from './capture-watch.ts';
 import type { RowRange } from './condition.ts';
 import { untilStagePassed, untilStageRead } from './stage-wait.ts';
@@ -67,7 +65,6 @@ export interface StraysFound {
 
 /** Strays in memory; more are written in between. */
 const MAX_HELD = 20_000;
-const RECORDS_PER_APPEND = 500;
 
 /** Finds them and writes what is true of them. Resolves when the stage has read it. Throws as `untilStagePassed`. */
 export async function correctStrays<Row>(held: HeldRows<Row>, options: StraysOptions): Promise<StraysFound> {
@@ -81,12 +78,6 @@ export async function correctStrays<Row>(held: HeldRows<Row>, options: StraysOpt
 
 interface Stray<Row> {
   readonly row: Row;
-  readonly partition: number;
-}
-
-interface Told {
-  readonly op: 'upsert' | 'delete';
-  readonly row: OperatorRow;
   readonly partition: number;
 }
 
@@ -170,34 +161,15 @@ class Strays<Row> {
   /** Writes what a snapshot says of the rows in hand. */
   async #tell(): Promise<void> {
     if (this.#held.size === 0) return;
-    const { postgresUrl: url, log, kafka, schemas, runId } = this.#options;
-    const { captured } = this.#of;
-    const envelopes = await OperatorEnvelopes.open(schemas, captured);
-    const partitions = Array.from({ length: await log.partitions(captured) }, (_, partition) => partition);
-    // Before the snapshot: what is behind is newer than it, or known to it and true as well.
-    const scannedTo = await log.offsets(captured, partitions, 'lastStable');
-    const exporting = { url, applicationName: 'sluice-backfill', createTimeoutMs: 120_000 };
-    const records = await withExportedSnapshot(exporting, async ({ lsn, snapshotName }) => {
-      const work = async (sql: Sql) => {
-        const now = await sql.query<{ ms: bigint }>('SELECT (extract(epoch FROM now()) * 1000)::bigint AS ms');
-        const timeMs = Number(now.rows[0]!.ms);
-        const told = await this.#truth(sql, partitions.length);
-        return told.map(({ op, row, partition }): PlainRecord => {
-          const asked = scannedTo.get(partition) ?? 0n;
-          const headers = operatorHeaders({ origin: 'backfill', runId, scannedTo: asked, force: false });
-          return { partition, headers, timestampMs: timeMs, ...envelopes.encode({ op, row, lsn, timeMs }) };
-        });
-      };
-      return await this.#pool.transaction(work, { kind: 'snapshot', snapshotName });
-    });
-    for (let at = 0; at < records.length; at += RECORDS_PER_APPEND) {
-      await appendRecords(kafka, captured, records.slice(at, at + RECORDS_PER_APPEND));
-    }
+    await tellTruth(
+      { ...this.#options, topic: this.#of.captured, origin: 'backfill' },
+      async (sql, partitions) => await this.#truth(sql, partitions),
+    );
     this.#held.clear();
   }
 
   /** What is to be said of the rows in hand: that one is gone from its key, and how Postgres has it, if it does. */
-  async #truth(sql: Sql, partitions: number): Promise<readonly Told[]> {
+  async #truth(sql: Sql, partitions: number): Promise<readonly ToldRow[]> {
     const { table, identity, key, select, columns, partition: partitionOf } = this.#of;
     const strays = [...this.#held.values()];
     const { rows: found } = await sql.query<OperatorRow & { held_n: bigint; held_same: boolean }>(
@@ -212,10 +184,10 @@ class Strays<Row> {
       if (gone) this.#retracted++;
       if (now !== undefined) this.#restored++;
       return [
-        ...(gone ? [{ op: 'delete' as const, row: columns(row), partition }] : []),
+        ...(gone ? [{ op: 'delete' as const, row: columns(row), partition, force: false }] : []),
         ...(now === undefined
           ? []
-          : [{ op: 'upsert' as const, row: now, partition: partitionOf(now, partition, partitions) }]),
+          : [{ op: 'upsert' as const, row: now, partition: partitionOf(now, partition, partitions), force: false }]),
       ];
     });
   }

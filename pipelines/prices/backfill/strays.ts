@@ -21,8 +21,7 @@ export function heldBars(schemas: SchemaSource): HeldRows<Candle> {
     table: PRICES_TABLE.name,
     key: PRICES_TABLE.key,
     identity: PRICES_TABLE.key,
-    // The time is part of the record's key, which must be what Debezium writes to the letter.
-    select: `r.*, to_char(r.ts AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS ts`,
+    select: PRICE_COLUMNS,
     prepare: async (records) => {
       await keys.prepare(records.map(({ key }) => key));
       await candles.prepare(records.map(({ value }) => value));
@@ -50,8 +49,11 @@ export function heldBars(schemas: SchemaSource): HeldRows<Candle> {
   };
 }
 
+/** Of a row `r` of stock_prices, as a record has them: the time is part of its key, which must be what Debezium writes to the letter. */
+export const PRICE_COLUMNS = `r.*, to_char(r.ts AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS ts`;
+
 /** As Debezium writes a time of whole milliseconds. */
-const microsText = (ms: number): string => new Date(ms).toISOString().replace('Z', '000Z');
+export const microsText = (ms: number): string => new Date(ms).toISOString().replace('Z', '000Z');
 
 function mayBeIn({ from, to, groups }: RowRange, { stock_id: stockId, start }: Candle): boolean {
   return (

@@ -1,8 +1,9 @@
 /** The newest price of each stock in Redis: the contract of all sinks, and what expires, comes late or is read again. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { latestMender } from '../../../connectors/redis/mend-latest.ts';
 import type { Sink, SinkBatch } from '../../../engine/sink.ts';
 import { type LatestPriceReader, latestPriceReader } from '../../../pipelines/prices/latest-reader.ts';
-import { latestPriceSink } from '../../../pipelines/prices/redis-latest.ts';
+import { LATEST, latestPriceSink } from '../../../pipelines/prices/redis-latest.ts';
 import type { Candle, CandleRecord } from '../../../schemas/prices/candle.ts';
 import { type CandleOutput, candle, candleGone, candleSinkRecord, keyOf } from '../../support/price-records.ts';
 import { describeSinkContract } from '../../support/sink-contract.ts';
@@ -160,6 +161,43 @@ describe('latest prices in Redis', { timeout: 60_000 }, () => {
     for (let from = 0; from < 6; from += 1) {
       await write(replay, batchOf(outputs, from, from + 1, 2));
       expect([await priceOf(1), await priceOf(2), await priceOf(3)]).toEqual(['3', '4', '5']);
+    }
+  });
+
+  it('are put right from the record that the mark names, unless the sink has written another since', async () => {
+    const sink = await open();
+    const outputs = [day(1, 3), day(2, 4), day(2, 5), gone(2)];
+    await write(sink, batchOf(outputs, 0, 2));
+    const mender = latestMender({ url: server.url }, LATEST);
+    await mender.connect();
+    try {
+      const value = (close: number) => ({
+        ...({ kind: 'value', series: '1', time: TODAY, name: 'S1', momentMs: LATER } as const),
+        fields: () => ({ price: close, as_of: LATER }),
+      });
+      const [one, two] = [(await mender.marks()).get('1')!, (await mender.marks()).get('2')!];
+      expect([one.time, one.offset, one.key]).toEqual([TODAY, 0n, 'px:{prices}:latest:S1']);
+      await server.admin.hset(one.key, { price: '9', stray: 'x' });
+      expect(await mender.mend('1', one, value(3))).toBe(true);
+      expect(await mender.shown('S1')).toEqual({ price: '3', as_of: String(LATER) });
+      expect(await server.admin.pttl(one.key)).toBeGreaterThan(0);
+      // What is of a moment too long ago is not shown as new.
+      expect(await mender.mend('1', one, { ...value(3), momentMs: Date.now() - 300_000 })).toBe(true);
+      expect(await mender.shown('S1')).toEqual({});
+      await write(sink, batchOf(outputs, 2, 3));
+      expect(await mender.mend('2', two, { ...value(4), series: '2' })).toBe(false);
+      expect(await priceOf(2)).toBe('5');
+      // Of a value that has gone, what somebody else has put there is taken off.
+      await write(sink, batchOf(outputs, 3, 4));
+      await server.admin.hset(two.key, { price: '7' });
+      expect(await mender.mend('2', (await mender.marks()).get('2')!, null)).toBe(true);
+      expect(await mender.shown('S2')).toEqual({});
+      await server.admin.hset('px:{prices}:latest:NOBODY', { price: '1' });
+      expect(await mender.takeOff('NOBODY', { price: '2' })).toBe(false);
+      expect(await mender.takeOff('NOBODY', { price: '1' })).toBe(true);
+      expect(await mender.takeOff('NOBODY', {})).toBe(false);
+    } finally {
+      await mender.close();
     }
   });
 

@@ -1,0 +1,54 @@
+/** How prices are compared, and repaired. */
+import { KafkaClient } from '../../connectors/kafka/client.ts';
+import { RegistryClient } from '../../connectors/registry/client.ts';
+import { type Config, clickHouseConfig, kafkaOptions } from '../../pipelines/config.ts';
+import type { ReconcileReport } from '../../pipelines/operations/reconcile/report.ts';
+import { reconcilePrices } from '../../pipelines/prices/reconcile/reconcile.ts';
+import { lookAtPrices, repairPrices } from '../../pipelines/prices/repair/repair.ts';
+import type { Repairing } from './repair.ts';
+
+/** What every comparison is told. */
+export interface CompareOptions {
+  readonly since?: Date;
+  readonly deadline: number;
+  readonly strict?: boolean;
+  readonly limit: number;
+}
+
+/** `close` the log. */
+function comparing(config: Config, options: CompareOptions) {
+  const kafka = kafkaOptions(config, 'sluice-reconcile');
+  const asked = {
+    postgresUrl: config.SLUICE_POSTGRES_URL,
+    clickHouse: clickHouseConfig(config),
+    redisUrl: config.SLUICE_REDIS_URL,
+    sectors: config.SLUICE_PRICES_SECTORS,
+    log: new KafkaClient(kafka),
+    schemas: new RegistryClient({ url: config.SLUICE_REGISTRY_URL }),
+    scope: { since: options.since ?? null, until: null, stocks: [] },
+    deadlineSeconds: options.deadline,
+    strict: options.strict,
+  };
+  return { asked, kafka };
+}
+
+export async function comparePrices(config: Config, options: CompareOptions): Promise<ReconcileReport> {
+  const { asked } = comparing(config, options);
+  try {
+    return await reconcilePrices({ ...asked, limit: options.limit });
+  } finally {
+    await asked.log.close();
+  }
+}
+
+export function repairOfPrices(config: Config, options: CompareOptions): Repairing {
+  const { asked, kafka } = comparing(config, options);
+  return {
+    async look(max) {
+      const { report, lines } = await lookAtPrices({ ...asked, max });
+      return { before: report, lines, plan: { steps: lines } };
+    },
+    repair: async (run) => await repairPrices({ ...asked, kafka, ...run }),
+    close: () => asked.log.close(),
+  };
+}
