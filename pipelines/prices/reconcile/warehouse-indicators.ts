@@ -48,7 +48,8 @@ export class WarehouseIndicators implements IndicatorsPlace, WrittenWarehouse {
   readonly #client: ClickHouseClient;
   readonly #options: WarehouseIndicatorsOptions;
   #snapshot!: Snapshot;
-  #stocks: readonly bigint[] = [];
+  /** Stocks that have indicators, or had some, by interval. */
+  #held: ReadonlyMap<string, ReadonlySet<bigint>> = new Map();
 
   constructor(client: ClickHouseClient, options: WarehouseIndicatorsOptions) {
     this.#client = client;
@@ -62,20 +63,29 @@ export class WarehouseIndicators implements IndicatorsPlace, WrittenWarehouse {
   async passed(snapshot: Snapshot): Promise<Readonly<Record<string, string>>> {
     this.#snapshot = snapshot;
     const written = await warehousePassed(this, snapshot.lsn, this.#options.partitions, snapshot.deadline());
-    const rows = await this.#select<{ stock_id: string }>(
+    const stores = [...new Set(Object.values(STORES))];
+    const rows = await this.#select<{ interval: string; stock_id: string }>(
       'look for stocks with indicators',
-      `SELECT DISTINCT stock_id FROM (SELECT stock_id FROM prices_indicators WHERE ${millis('start')} >= {since:Int64})`,
+      stores.map((store) => `SELECT DISTINCT interval, stock_id FROM ${store}`).join(' UNION ALL '),
     );
-    this.#stocks = rows.map(({ stock_id }) => BigInt(stock_id)).filter(scopedStocks(this.#options.scope));
+    const held = rows.map(({ interval, stock_id }) => ({ interval, stock: BigInt(stock_id) }));
+    const isScoped = scopedStocks(this.#options.scope);
+    const byInterval = Map.groupBy(
+      held.filter(({ stock }) => isScoped(stock)),
+      ({ interval }) => interval,
+    );
+    this.#held = new Map([...byInterval].map(([interval, of]) => [interval, new Set(of.map(({ stock }) => stock))]));
     return Object.fromEntries([...written].map(([partition, { nextOffset }]) => [String(partition), nextOffset]));
   }
 
   async group({ wants }: Group): Promise<Iterable<bigint>> {
-    return this.#stocks.filter(wants);
+    return new Set([...this.#held.values()].flatMap((stocks) => [...stocks].filter(wants)));
   }
 
   async read({ kind, stocks }: Part): Promise<ShownPart> {
-    const of = { kind, stocks: stocks.map(({ id }) => id) };
+    // Five years of days are no candle of minutes: what has nothing is not asked for.
+    const of = { kind, stocks: stocks.map(({ id }) => id).filter((id) => this.#held.get(kind)?.has(id) === true) };
+    if (of.stocks.length === 0) return this.#shown(kind, [], new Map());
     const rows = await this.#select<Found>(
       'read indicators',
       `SELECT stock_id, symbol, ${millis('start')} AS start_ms, ${millis('end')} AS end_ms, volume, obv, final, signals, ${FIGURES},
@@ -91,7 +101,10 @@ export class WarehouseIndicators implements IndicatorsPlace, WrittenWarehouse {
        WHERE interval = {kind:String} AND stock_id IN ({stocks:Array(Int64)}) GROUP BY key`,
       of,
     );
-    const newest = new Map(versions.map(({ key, newest }) => [key, newest]));
+    return this.#shown(kind, rows, new Map(versions.map(({ key, newest }) => [key, newest])));
+  }
+
+  #shown(kind: CandleKind, rows: readonly Found[], newest: ReadonlyMap<string, string>): ShownPart {
     return new ShownRows({
       ...{ kind, since: this.#options.scope.since, snapshot: this.#snapshot, versions: newest },
       rows: new Map(rows.map((row) => [keyOf(BigInt(row.stock_id), BigInt(row.start_ms)), shownOf(row)])),
