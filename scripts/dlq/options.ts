@@ -130,8 +130,15 @@ export async function withDlqs<T>(
 
 async function deployed({ config, say }: OperationContext, asked: readonly DlqPipeline[]) {
   const topics = asked.map(({ topic }) => topic);
-  const existing = await existingTopics(kafkaOptions(config, 'sluice-dlq'), topics);
-  // With none there is nothing to pass over to: the one that is asked first says what is wrong.
+  return withTopic(asked, await existingTopics(kafkaOptions(config, 'sluice-dlq'), topics), say);
+}
+
+/** Those whose topic exists; the others are told. With none there is nothing to pass over to: the one that is asked first says what is wrong. */
+export function withTopic<P extends Pick<DlqPipeline, 'name' | 'topic'>>(
+  asked: readonly P[],
+  existing: ReadonlySet<string>,
+  say: (line: string) => void,
+): readonly P[] {
   if (existing.size === 0) return asked;
   for (const { name, topic } of asked)
     if (!existing.has(topic)) say(`${name}: there is no topic ${topic}: passed over`);
