@@ -1,6 +1,6 @@
-/** Reading a partition from one offset to another, for restores and silent replays. */
+/** Reading partitions from one offset to another, for restores, silent replays and whoever wants to know what a topic holds. */
 import { SluiceError } from './errors.ts';
-import type { FetchedRun, LogReader } from './log.ts';
+import type { FetchedRun, LogClient, LogReader } from './log.ts';
 
 const SLICE_MS = 5_000;
 const STALLED_SLICES = 12;
@@ -42,5 +42,27 @@ export async function readToEnd(
     }
   } finally {
     stream.close();
+  }
+}
+
+/** Bytes read ahead. */
+const AHEAD_BYTES = 8 << 20;
+const POLL_MS = 200;
+
+/** Hands over what a topic still has of these partitions, one after the other, each up to its end (exclusive). Throws as `readToEnd`. */
+export async function readTopic(
+  client: Pick<LogClient, 'offsets' | 'reader'>,
+  { topic, ends }: { readonly topic: string; readonly ends: ReadonlyMap<number, bigint> },
+  each: (run: FetchedRun, partition: number) => void | Promise<void>,
+): Promise<void> {
+  const earliest = await client.offsets(topic, [...ends.keys()], 'earliest');
+  const reader = client.reader({ minBytes: 1, maxWaitMs: POLL_MS, maxBufferedBytes: AHEAD_BYTES });
+  try {
+    for (const [partition, end] of ends) {
+      const range = { topic, partition, from: earliest.get(partition) ?? 0n, end };
+      await readToEnd(reader, range, (run) => each(run, partition));
+    }
+  } finally {
+    await reader.close();
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import type { LogClient } from '../../../engine/log.ts';
-import { readToEnd } from '../../../engine/restore.ts';
+import { readTopic } from '../../../engine/restore.ts';
 import { type Deadline, until } from '../../operations/reconcile/deadline.ts';
 import type { Findings, SourcePosition } from '../../operations/reconcile/report.ts';
 import { contentChangeDecoder } from '../codec/cdc.ts';
@@ -56,7 +56,7 @@ async function heldContents({ source, log, schemas, deadline }: ContentsComparis
   readonly held: ReadonlyMap<string, Held>;
   readonly end: bigint;
 }> {
-  const asked = async (kind: 'earliest' | 'highWatermark' | 'lastStable') =>
+  const asked = async (kind: 'highWatermark' | 'lastStable') =>
     (await log.offsets(CDC_CONTENT, [0], kind)).get(0) ?? 0n;
   const written = await asked('highWatermark');
   const end = await until(deadline, {
@@ -65,23 +65,17 @@ async function heldContents({ source, log, schemas, deadline }: ContentsComparis
     missing: (stable) => `${CDC_CONTENT}: open at ${stable}, wanted ${written}`,
   });
   const decoder = contentChangeDecoder(schemas);
-  const reader = log.reader({ minBytes: 1, maxWaitMs: 200, maxBufferedBytes: 8 << 20 });
   const held = new Map<string, Held>();
-  try {
-    const from = await asked('earliest');
-    await readToEnd(reader, { topic: CDC_CONTENT, partition: 0, from, end }, async ({ records }) => {
-      await decoder.prepare(records.map(({ value }) => value));
-      for (const { value } of records) {
-        if (value === null) continue;
-        const { after, xid, lsn, commitTsMs } = decoder.decode(value);
-        // A deleted content keeps its last version, and so does the pipeline's table.
-        if (after === null || !isVisible({ xid, commitTsMs }, source.position)) continue;
-        held.set(after.id, { text: contentText(after), later: xid === 0n && (lsn ?? 0n) > source.position.lsn });
-      }
-    });
-  } finally {
-    await reader.close();
-  }
+  await readTopic(log, { topic: CDC_CONTENT, ends: new Map([[0, end]]) }, async ({ records }) => {
+    await decoder.prepare(records.map(({ value }) => value));
+    for (const { value } of records) {
+      if (value === null) continue;
+      const { after, xid, lsn, commitTsMs } = decoder.decode(value);
+      // A deleted content keeps its last version, and so does the pipeline's table.
+      if (after === null || !isVisible({ xid, commitTsMs }, source.position)) continue;
+      held.set(after.id, { text: contentText(after), later: xid === 0n && (lsn ?? 0n) > source.position.lsn });
+    }
+  });
   return { held, end };
 }
 

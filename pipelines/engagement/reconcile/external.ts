@@ -5,7 +5,7 @@
 import type { FramedDecoder, SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import { FRAME_BYTES } from '../../../engine/avro/framing.ts';
 import type { LogClient, LogRecord } from '../../../engine/log.ts';
-import { readToEnd } from '../../../engine/restore.ts';
+import { readTopic } from '../../../engine/restore.ts';
 import type { EngagementEvent } from '../../../schemas/engagement/event.ts';
 import type { Deadline } from '../../operations/reconcile/deadline.ts';
 import { stableEnds } from '../../operations/reconcile/stable-end.ts';
@@ -158,18 +158,12 @@ export class ExternalTopic implements RowStore {
 
   async #each(partition: number, each: (record: LogRecord) => void): Promise<void> {
     const { client } = this.#options;
-    const from = (await client.offsets(EVENTS_V1, [partition], 'earliest')).get(partition) ?? 0n;
-    const end = this.#ends.get(partition) ?? 0n;
-    const reader = client.reader({ minBytes: 1, maxWaitMs: 200, maxBufferedBytes: 16 << 20 });
-    try {
-      await readToEnd(reader, { topic: EVENTS_V1, partition, from, end }, async ({ records }) => {
-        await this.#values.prepare(records.map(({ value }) => value));
-        await this.#keys.prepare(records.map(({ key }) => key));
-        for (const record of records) each(record);
-      });
-    } finally {
-      await reader.close();
-    }
+    const ends = new Map([[partition, this.#ends.get(partition) ?? 0n]]);
+    await readTopic(client, { topic: EVENTS_V1, ends }, async ({ records }) => {
+      await this.#values.prepare(records.map(({ value }) => value));
+      await this.#keys.prepare(records.map(({ key }) => key));
+      for (const record of records) each(record);
+    });
   }
 
   #partitions(): readonly number[] {

@@ -9,7 +9,7 @@ import { restoreLogRows } from '../../../connectors/clickhouse/signed-log.ts';
 import { secondsCell, textCells } from '../../../connectors/clickhouse/tab-separated.ts';
 import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import type { LogClient } from '../../../engine/log.ts';
-import { readToEnd } from '../../../engine/restore.ts';
+import { readTopic } from '../../../engine/restore.ts';
 import { CHANGES_COLUMNS, CHANGES_PART_COLUMN, CHANGES_TABLE, type ChangeRow, changeRows } from '../clickhouse-rows.ts';
 import { changeDecoder } from '../codec/change.ts';
 import { keyDecoder } from '../codec/key.ts';
@@ -110,22 +110,15 @@ async function changesOf(
 ): Promise<void> {
   const keys = keyDecoder(schemas);
   const values = changeDecoder(schemas);
-  const reader = log.reader({ minBytes: 1, maxWaitMs: 200, maxBufferedBytes: 16 << 20 });
-  try {
-    for (let partition = 0; partition < (await log.partitions(CHANGES)); partition++) {
-      const from = (await log.offsets(CHANGES, [partition], 'earliest')).get(partition) ?? 0n;
-      const end = (await log.offsets(CHANGES, [partition], 'lastStable')).get(partition) ?? 0n;
-      await readToEnd(reader, { topic: CHANGES, partition, from, end }, async ({ records }) => {
-        await keys.prepare(records.map(({ key }) => key));
-        await values.prepare(records.map(({ value }) => value));
-        for (const { key, value, offset } of records) {
-          if (key === null || value === null) continue;
-          const { event_id: id } = keys.decode(key);
-          if (ids.has(id)) each({ partition, offset }, values.decode(value));
-        }
-      });
+  const partitions = Array.from({ length: await log.partitions(CHANGES) }, (_, partition) => partition);
+  const ends = await log.offsets(CHANGES, partitions, 'lastStable');
+  await readTopic(log, { topic: CHANGES, ends }, async ({ records }, partition) => {
+    await keys.prepare(records.map(({ key }) => key));
+    await values.prepare(records.map(({ value }) => value));
+    for (const { key, value, offset } of records) {
+      if (key === null || value === null) continue;
+      const { event_id: id } = keys.decode(key);
+      if (ids.has(id)) each({ partition, offset }, values.decode(value));
     }
-  } finally {
-    await reader.close();
-  }
+  });
 }

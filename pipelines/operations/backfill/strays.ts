@@ -8,7 +8,7 @@
 import type { KafkaOptions } from '../../../connectors/kafka/cluster.ts';
 import { PostgresPool, type Sql } from '../../../connectors/postgres/pool.ts';
 import type { LogClient, LogRecord } from '../../../engine/log.ts';
-import { readToEnd } from '../../../engine/restore.ts';
+import { readTopic } from '../../../engine/restore.ts';
 import type { NewestSchemas, OperatorRow } from '../../capture/operator-envelope.ts';
 import { type ToldRow, tellTruth } from '../tell-truth.ts';
 import type { ClockTopic } from './capture-watch.ts';
@@ -103,21 +103,12 @@ class Strays<Row> {
     const partitions = Array.from({ length: await log.partitions(topic) }, (_, partition) => partition);
     // Until the topic holds what was read again, and all else from before this call.
     await untilStagePassed({ pool: this.#pool, clock }, wait);
-    const from = await log.offsets(topic, partitions, 'earliest');
     const ends = await log.offsets(topic, partitions, 'lastStable');
-    const reader = log.reader({ minBytes: 1, maxWaitMs: 200, maxBufferedBytes: 8 << 20 });
-    try {
-      for (const partition of partitions) {
-        const range = { topic, partition, from: from.get(partition) ?? 0n, end: ends.get(partition) ?? 0n };
-        await readToEnd(reader, range, async ({ records }) => {
-          signal.throwIfAborted();
-          await this.#look(records, partition);
-          if (this.#held.size >= MAX_HELD) await this.#tell();
-        });
-      }
-    } finally {
-      await reader.close();
-    }
+    await readTopic(log, { topic, ends }, async ({ records }, partition) => {
+      signal.throwIfAborted();
+      await this.#look(records, partition);
+      if (this.#held.size >= MAX_HELD) await this.#tell();
+    });
     await this.#tell();
     await untilStageRead(wait);
     return { looked: this.#looked, retracted: this.#retracted, restored: this.#restored };

@@ -1,7 +1,7 @@
 /** What a pipeline has put aside, as a comparison needs it: the newest letter of each row. */
 import { SluiceError } from '../../../engine/errors.ts';
 import type { LogClient } from '../../../engine/log.ts';
-import { readToEnd } from '../../../engine/restore.ts';
+import { readTopic } from '../../../engine/restore.ts';
 import { dlqRecord, type Letter } from '../dlq/letter.ts';
 
 /** The newest letter about a row. */
@@ -55,24 +55,18 @@ export interface LetterReading {
  */
 export async function readNewestLetters(client: LogClient, reading: LetterReading): Promise<void> {
   const { topic, books } = reading;
-  const from = (await client.offsets(topic, [0], 'earliest')).get(0) ?? 0n;
-  const end = (await client.offsets(topic, [0], 'lastStable')).get(0) ?? 0n;
-  const reader = client.reader({ minBytes: 1, maxWaitMs: 200, maxBufferedBytes: 8 << 20 });
-  try {
-    await readToEnd(reader, { topic, partition: 0, from, end }, async ({ records }) => {
-      const read = records.map(dlqRecord);
-      await reading.prepare(read.flatMap((one) => (one.kind === 'letter' ? [one.letter] : [])));
-      for (const one of read) {
-        if (one.kind === 'letter') reading.put(one.letter);
-        else if (one.kind === 'resolution' && one.resolution !== 'discarded') {
-          for (const book of books) book.resolved(one.letterId);
-        }
+  const ends = await client.offsets(topic, [0], 'lastStable');
+  await readTopic(client, { topic, ends }, async ({ records }) => {
+    const read = records.map(dlqRecord);
+    await reading.prepare(read.flatMap((one) => (one.kind === 'letter' ? [one.letter] : [])));
+    for (const one of read) {
+      if (one.kind === 'letter') reading.put(one.letter);
+      else if (one.kind === 'resolution' && one.resolution !== 'discarded') {
+        for (const book of books) book.resolved(one.letterId);
       }
-      if (books.reduce((count, { byRow }) => count + byRow.size, 0) > MAX_LETTERS) throw tooMany();
-    });
-  } finally {
-    await reader.close();
-  }
+    }
+    if (books.reduce((count, { byRow }) => count + byRow.size, 0) > MAX_LETTERS) throw tooMany();
+  });
 }
 
 /** Null for what cannot be decoded. That is no error here: it is why it is in this topic. */

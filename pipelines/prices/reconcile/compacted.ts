@@ -1,7 +1,7 @@
 /** The compacted view of a public topic of candles: the newest record of each key, of some stocks at a time. */
 import type { FramedDecoder } from '../../../engine/avro/framed-decoder.ts';
 import type { LogClient } from '../../../engine/log.ts';
-import { readToEnd } from '../../../engine/restore.ts';
+import { readTopic } from '../../../engine/restore.ts';
 import type { CandleKey } from '../../../schemas/prices/candle-key.ts';
 import type { Group, Groups } from './groups.ts';
 import { keyOf } from './key.ts';
@@ -72,20 +72,11 @@ export class CompactedTopic<T> {
   }
 
   async #each(ends: ReadonlyMap<number, bigint>, each: (key: CandleKey, record: SpiltRecord) => void): Promise<void> {
-    const from = await this.#client.offsets(this.#topic, [...ends.keys()], 'earliest');
-    const reader = this.#client.reader({ minBytes: 1, maxWaitMs: 200, maxBufferedBytes: 16 << 20 });
-    try {
-      for (const [partition, end] of ends) {
-        const range = { topic: this.#topic, partition, from: from.get(partition) ?? 0n, end };
-        await readToEnd(reader, range, async ({ records }) => {
-          await this.#keys.prepare(records.map(({ key }) => key));
-          for (const { key, offset, value } of records) {
-            if (key !== null) each(this.#keys.decode(key), { key, offset, value });
-          }
-        });
+    await readTopic(this.#client, { topic: this.#topic, ends }, async ({ records }) => {
+      await this.#keys.prepare(records.map(({ key }) => key));
+      for (const { key, offset, value } of records) {
+        if (key !== null) each(this.#keys.decode(key), { key, offset, value });
       }
-    } finally {
-      await reader.close();
-    }
+    });
   }
 }

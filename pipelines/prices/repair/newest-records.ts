@@ -1,6 +1,6 @@
 /** The newest records of some keys of a compacted topic, as they are when it is read. */
 import type { LogClient, LogRecord } from '../../../engine/log.ts';
-import { readToEnd } from '../../../engine/restore.ts';
+import { readTopic } from '../../../engine/restore.ts';
 
 /** How the keys of a topic name what they are of. */
 export interface KeyedTopic {
@@ -30,28 +30,19 @@ export async function newestRecords(
   const partitions = new Map<bigint, number>();
   const stocks = new Set([...wanted].map((name) => BigInt(name.split(' ')[1]!)));
   const all = Array.from({ length: await log.partitions(topic) }, (_, partition) => partition);
-  const from = await log.offsets(topic, all, 'earliest');
   const ends = await log.offsets(topic, all, 'lastStable');
-  const reader = log.reader({ minBytes: 1, maxWaitMs: 200, maxBufferedBytes: 16 << 20 });
-  try {
-    for (const partition of all) {
-      const range = { topic, partition, from: from.get(partition) ?? 0n, end: ends.get(partition) ?? 0n };
-      await readToEnd(reader, range, async (run) => {
-        await keyed.prepare(run.records);
-        for (const record of run.records) {
-          const at = record.key === null ? null : keyed.nameOf(record.key);
-          if (at === null || !stocks.has(at.stockId)) continue;
-          partitions.set(at.stockId, partition);
-          if (!wanted.has(at.name)) continue;
-          const { offset, timestampMs, headers, key, value } = record;
-          // Field by field: a record of the wire has some of them as getters.
-          const own = { offset, timestampMs, headers, key: copied(key), value: copied(value) };
-          records.set(at.name, { record: own, partition });
-        }
-      });
+  await readTopic(log, { topic, ends }, async (run, partition) => {
+    await keyed.prepare(run.records);
+    for (const record of run.records) {
+      const at = record.key === null ? null : keyed.nameOf(record.key);
+      if (at === null || !stocks.has(at.stockId)) continue;
+      partitions.set(at.stockId, partition);
+      if (!wanted.has(at.name)) continue;
+      const { offset, timestampMs, headers, key, value } = record;
+      // Field by field: a record of the wire has some of them as getters.
+      const own = { offset, timestampMs, headers, key: copied(key), value: copied(value) };
+      records.set(at.name, { record: own, partition });
     }
-  } finally {
-    await reader.close();
-  }
+  });
   return { records, partitions };
 }
