@@ -21,10 +21,12 @@ export const INDICATORS_KEYS: NewestKeys = {
 };
 
 type Hash = Readonly<Record<string, string>>;
-type Clients = {
-  readonly redis: RedisClient /** Knows since when a row is as it is. */;
+
+interface Clients {
+  readonly redis: RedisClient;
+  /** Knows since when a row is as it is. */
   readonly clickHouse: ClickHouseClient;
-};
+}
 
 export class NewestIndicators implements IndicatorsPlace {
   readonly name = 'redis.indicators';
@@ -33,6 +35,8 @@ export class NewestIndicators implements IndicatorsPlace {
   readonly #partitions: number;
   #snapshot!: Snapshot;
   #marks: Hash = {};
+  /** By `interval stock start` of the newest rows: since when they are as they are, ms. */
+  #since: ReadonlyMap<string, number> = new Map();
 
   constructor({ redis, clickHouse }: Clients, partitions: number) {
     this.#redis = redis;
@@ -45,7 +49,19 @@ export class NewestIndicators implements IndicatorsPlace {
     await this.#redis.connect();
     const position = await newestPassed(this.#redis, INDICATORS_KEYS, this.#partitions, snapshot);
     this.#marks = await marksOf(this.#redis, INDICATORS_KEYS);
+    this.#since = await this.#newestRows();
     return position;
+  }
+
+  async #newestRows(): Promise<ReadonlyMap<string, number>> {
+    const rows = await selected<{ row: string; as_of_ms: string }>(this.#clickHouse, {
+      doing: 'read the newest indicators',
+      query: `SELECT concat(interval, ' ', toString(stock_id), ' ', toString(max(${millis('start')}))) AS row,
+          argMax(${millis('as_of')}, start) AS as_of_ms
+        FROM prices_indicators GROUP BY interval, stock_id`,
+      params: {},
+    });
+    return new Map(rows.map(({ row, as_of_ms }) => [row, Number(as_of_ms)]));
   }
 
   async group(): Promise<Iterable<bigint>> {
@@ -54,13 +70,6 @@ export class NewestIndicators implements IndicatorsPlace {
 
   async read({ kind, stocks }: Part): Promise<ShownPart> {
     const shown = await this.#redis.hashes(stocks.map(({ symbol }) => `${INDICATORS_KEYS.prefix}${kind}:${symbol}`));
-    const rows = await selected<{ stock_id: string; start_ms: string; as_of_ms: string }>(this.#clickHouse, {
-      doing: 'read the newest indicators',
-      query: `SELECT stock_id, max(${millis('start')}) AS start_ms, argMax(${millis('as_of')}, start) AS as_of_ms FROM prices_indicators
-        WHERE interval = {kind:String} AND stock_id IN ({stocks:Array(Int64)}) GROUP BY stock_id`,
-      params: { kind, stocks: stocks.map(({ id }) => id) },
-    });
-    const since = new Map(rows.map((row) => [keyOf(BigInt(row.stock_id), Number(row.start_ms)), Number(row.as_of_ms)]));
     const part = new NewestPart(kind, this.#snapshot, (stockId, start) =>
       isDue(
         INDICATORS_KEYS,
@@ -68,7 +77,7 @@ export class NewestIndicators implements IndicatorsPlace {
         {
           marks: this.#marks,
           now: this.#snapshot.nowMs(),
-          since: since.get(keyOf(stockId, start)) ?? null,
+          since: this.#since.get(`${kind} ${keyOf(stockId, start)}`) ?? null,
         },
       ),
     );
