@@ -20,7 +20,8 @@ export interface WarehouseIndicatorsOptions {
   readonly scope: Scope;
 }
 
-const STORES: Readonly<Record<CandleKind, string>> = {
+/** As `CANDLE_STORES`. */
+export const INDICATOR_STORES: Readonly<Record<CandleKind, string>> = {
   '5m': 'prices_indicators_minute_store',
   '15m': 'prices_indicators_minute_store',
   '1h': 'prices_indicators_hour_store',
@@ -63,7 +64,7 @@ export class WarehouseIndicators implements IndicatorsPlace, WrittenWarehouse {
   async passed(snapshot: Snapshot): Promise<Readonly<Record<string, string>>> {
     this.#snapshot = snapshot;
     const written = await warehousePassed(this, snapshot.lsn, this.#options.partitions, snapshot.deadline());
-    const stores = [...new Set(Object.values(STORES))];
+    const stores = [...new Set(Object.values(INDICATOR_STORES))];
     const rows = await this.#select<{ interval: string; stock_id: string }>(
       'look for stocks with indicators',
       stores.map((store) => `SELECT DISTINCT interval, stock_id FROM ${store}`).join(' UNION ALL '),
@@ -97,7 +98,7 @@ export class WarehouseIndicators implements IndicatorsPlace, WrittenWarehouse {
     // Asked after the rows were read: a version that is still the newest is the one that was read.
     const versions = await this.#select<{ key: string; newest: string }>(
       'read versions of indicators',
-      `SELECT concat(toString(stock_id), ' ', toString(${millis('start')})) AS key, max(version) AS newest FROM ${STORES[kind]}
+      `SELECT concat(toString(stock_id), ' ', toString(${millis('start')})) AS key, max(version) AS newest FROM ${INDICATOR_STORES[kind]}
        WHERE interval = {kind:String} AND stock_id IN ({stocks:Array(Int64)}) GROUP BY key`,
       of,
     );

@@ -8,7 +8,8 @@ import type { BarState } from './letters.ts';
 import { type Scope, untilSql } from './scope.ts';
 import type { Kind, Row, StockSum } from './source.ts';
 
-const STORES: Readonly<Record<Kind, string>> = {
+/** Tables of versions, whose view shows the newest. */
+export const CANDLE_STORES: Readonly<Record<Kind, string>> = {
   bar: 'prices_bars_store',
   '5m': 'prices_candles_minute_store',
   '15m': 'prices_candles_minute_store',
@@ -134,7 +135,7 @@ export class PricesWarehouse implements WrittenWarehouse {
     const ofKind = kind === 'bar' ? 'true' : 'interval = {kind:String}';
     const rows = await this.#select<{ key: string; newest: string }>(
       'read versions',
-      `SELECT concat(toString(stock_id), ' ', toString(${millis('start')})) AS key, max(version) AS newest FROM ${STORES[kind]}
+      `SELECT concat(toString(stock_id), ' ', toString(${millis('start')})) AS key, max(version) AS newest FROM ${CANDLE_STORES[kind]}
        WHERE ${ofKind} AND stock_id IN ({stocks:Array(Int64)}) GROUP BY key`,
       { stocks, kind },
     );

@@ -1,5 +1,6 @@
 /** What is to be done about what a comparison found: pure. */
 import type { Forgotten } from '../../../connectors/redis/forget.ts';
+import { STRAY } from '../reconcile/key.ts';
 import { PERIODS } from '../reconcile/movers-source.ts';
 import type { PriceSubjects } from '../reconcile/reconcile.ts';
 import { CANDLE_KINDS, KINDS } from '../reconcile/source.ts';
@@ -22,8 +23,6 @@ export interface PricesPlan {
   readonly boards: ReadonlyMap<string, readonly string[]>;
 }
 
-const STRAY = '-1';
-
 export function planOf(subjects: PriceSubjects): PricesPlan {
   const of = (report: string) => (subjects.get(report) ?? []).map(({ key }) => key);
   const namesOf = (report: string, kinds: readonly string[]) =>
@@ -40,7 +39,7 @@ export function planOf(subjects: PriceSubjects): PricesPlan {
       of(`redis.indicators.${kind}`).map((key) => {
         const cut = key.indexOf(' ');
         const stock = key.slice(0, cut);
-        return { name: `${kind}:${key.slice(cut + 1)}`, stock: stock === STRAY ? null : stock };
+        return { name: `${kind}:${key.slice(cut + 1)}`, stock: stock === String(STRAY) ? null : stock };
       }),
     ),
     boards: boardsOf(subjects),

@@ -3,28 +3,24 @@ import type { ClickHouseClient } from '@clickhouse/client';
 import { asideLogRows, dropAside, refeedRows } from '../../../connectors/clickhouse/refeed.ts';
 import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import type { LogClient } from '../../../engine/log.ts';
+import { CANDLE_STORES } from '../reconcile/warehouse.ts';
+import { INDICATOR_STORES } from '../reconcile/warehouse-indicators.ts';
 import { PRICES_WAREHOUSES } from '../replay/warehouses.ts';
 import { CANDLES_SINK, INDICATORS_CLICKHOUSE_SINK } from '../topics.ts';
-import { newestRecords } from './newest-records.ts';
+import { type KeyedTopic, newestRecords } from './newest-records.ts';
 import { keyedCandles, keyedIndicators } from './topics.ts';
 
-const TABLES = {
-  candles: { sink: CANDLES_SINK, keyed: keyedCandles, store: (grain: string) => `prices_candles_${grain}_store` },
-  indicators: {
-    sink: INDICATORS_CLICKHOUSE_SINK,
-    keyed: keyedIndicators,
-    store: (grain: string) => `prices_indicators_${grain}_store`,
-  },
-} as const;
+interface Fed {
+  readonly sink: keyof typeof PRICES_WAREHOUSES;
+  readonly keyed: (schemas: SchemaSource) => KeyedTopic;
+  /** By kind. */
+  readonly stores: Readonly<Record<string, string>>;
+}
 
-const GRAINS: Readonly<Record<string, string>> = {
-  '5m': 'minute',
-  '15m': 'minute',
-  '1h': 'hour',
-  '1d': 'day',
-  '1w': 'day',
+const TABLES: Readonly<Record<'candles' | 'indicators', Fed>> = {
+  candles: { sink: CANDLES_SINK, keyed: keyedCandles, stores: CANDLE_STORES },
+  indicators: { sink: INDICATORS_CLICKHOUSE_SINK, keyed: keyedIndicators, stores: INDICATOR_STORES },
 };
-const BARS_STORE = 'prices_bars_store';
 
 export interface WarehouseRepair {
   readonly client: ClickHouseClient;
@@ -42,12 +38,9 @@ export async function feedAgain(
   names: readonly string[],
 ): Promise<void> {
   if (names.length === 0) return;
-  const { sink, keyed, store } = TABLES[which];
+  const { sink, keyed, stores } = TABLES[which];
   const { tables, columns, prepare, row } = PRICES_WAREHOUSES[sink](schemas);
-  const byStore = Map.groupBy(names, (name) => {
-    const grain = GRAINS[name.slice(0, name.indexOf(' '))];
-    return grain === undefined ? BARS_STORE : store(grain);
-  });
+  const byStore = Map.groupBy(names, (name) => stores[name.slice(0, name.indexOf(' '))]!);
   const source = async (): Promise<string> => {
     const { records } = await newestRecords(log, keyed(schemas), new Set(names));
     const newest = [...records.values()];
@@ -56,8 +49,8 @@ export async function feedAgain(
     return await asideLogRows(client, { log: tables.log, columns, rows });
   };
   try {
-    const stores = [...byStore].map(([name, of]) => ({ store: name, rows: rowsSql(name, of) }));
-    await refeedRows(client, { log: tables.log, stores, source });
+    const parts = [...byStore].map(([store, of]) => ({ store, rows: rowsSql(store, of) }));
+    await refeedRows(client, { log: tables.log, stores: parts, source });
   } finally {
     await dropAside(client, tables.log);
   }
@@ -67,7 +60,7 @@ export async function feedAgain(
 function rowsSql(store: string, names: readonly string[]): string {
   const start = 'toUnixTimestamp64Milli(start)';
   const [columns, tuples] =
-    store === BARS_STORE
+    store === CANDLE_STORES.bar
       ? [`stock_id, ${start}`, names.map((name) => name.split(' ').slice(1).join(', '))]
       : [`stock_id, interval, ${start}`, names.map(tupleOf)];
   return `(${columns}) IN (${tuples.map((one) => `(${one})`).join(', ')})`;
