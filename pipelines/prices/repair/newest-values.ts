@@ -3,7 +3,7 @@
 import type { LatestOperation } from '../../../connectors/redis/latest.ts';
 import { type LatestPlaces, latestMender, type Mark } from '../../../connectors/redis/mend-latest.ts';
 import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
-import type { LogClient, LogRecord } from '../../../engine/log.ts';
+import type { LogClient, LogReader, LogRecord } from '../../../engine/log.ts';
 import { readToEnd } from '../../../engine/restore.ts';
 import type { SinkRecord } from '../../../engine/sink.ts';
 import { candleDecoder, candleKeyDecoder } from '../codec/candle.ts';
@@ -56,6 +56,7 @@ export async function mendNewest(
   wrong: readonly { readonly name: string; readonly series: string | null }[],
 ): Promise<NewestMended> {
   const mender = latestMender({ url: redisUrl }, of.places);
+  let records: MarkedRecords | null = null;
   let [mended, moved] = [0, 0];
   try {
     await mender.connect();
@@ -63,45 +64,71 @@ export async function mendNewest(
     for (const { name, series } of wrong) {
       const mark = series === null ? undefined : marks.get(series);
       if (mark?.key === of.places.prefix + name) {
-        const value = await valueOfMark(log, of, { series: series!, mark });
+        // Behind the marks: the topic holds what they name.
+        records ??= await MarkedRecords.open(log, of);
+        const value = await records.valueOf(series!, mark);
         if (value !== undefined && (await mender.mend(series!, mark, value))) mended += 1;
         else moved += 1;
       } else if (await mender.takeOff(name, await mender.shown(name))) mended += 1;
     }
     return { mended, moved };
   } finally {
-    await mender.close();
+    await Promise.all([mender.close(), records?.close()]);
   }
 }
 
-/** Null: the record took it off. Undefined: the topic no longer has it, so there is a newer one. */
-async function valueOfMark(
-  log: LogClient,
-  of: NewestValues,
-  { series, mark: { offset, time } }: { readonly series: string; readonly mark: Mark },
-): Promise<Extract<LatestOperation, { kind: 'value' }> | null | undefined> {
-  const { topic } = of;
-  const partitions = Array.from({ length: await log.partitions(topic) }, (_, partition) => partition);
-  const begins = await log.offsets(topic, partitions, 'earliest');
-  const ends = await log.offsets(topic, partitions, 'lastStable');
-  let found: Extract<LatestOperation, { kind: 'value' }> | null | undefined;
-  const reader = log.reader({ minBytes: 1, maxWaitMs: 100, maxBufferedBytes: 1 << 20 });
-  try {
+type Value = Extract<LatestOperation, { kind: 'value' }>;
+
+/** The records that marks name. */
+class MarkedRecords {
+  readonly #of: NewestValues;
+  readonly #begins: ReadonlyMap<number, bigint>;
+  readonly #ends: ReadonlyMap<number, bigint>;
+  readonly #reader: LogReader;
+
+  private constructor(
+    of: NewestValues,
+    parts: {
+      readonly begins: ReadonlyMap<number, bigint>;
+      readonly ends: ReadonlyMap<number, bigint>;
+      readonly reader: LogReader;
+    },
+  ) {
+    this.#of = of;
+    this.#begins = parts.begins;
+    this.#ends = parts.ends;
+    this.#reader = parts.reader;
+  }
+
+  static async open(log: LogClient, of: NewestValues): Promise<MarkedRecords> {
+    const partitions = Array.from({ length: await log.partitions(of.topic) }, (_, partition) => partition);
+    const begins = await log.offsets(of.topic, partitions, 'earliest');
+    const ends = await log.offsets(of.topic, partitions, 'lastStable');
+    const reader = log.reader({ minBytes: 1, maxWaitMs: 100, maxBufferedBytes: 1 << 20 });
+    return new MarkedRecords(of, { begins, ends, reader });
+  }
+
+  /** Null: the record took it off. Undefined: the topic no longer has it, so there is a newer one. */
+  async valueOf(series: string, { offset, time }: Mark): Promise<Value | null | undefined> {
+    const { topic, prepare, operationOf } = this.#of;
+    let found: Value | null | undefined;
     // The mark does not say in which partition: in one of them the record of that offset is of the series.
-    for (const partition of partitions) {
-      if (offset < (begins.get(partition) ?? 0n) || offset >= (ends.get(partition) ?? 0n)) continue;
-      await readToEnd(reader, { topic, partition, from: offset, end: offset + 1n }, async ({ records }) => {
-        await of.prepare(records);
+    for (const [partition, begin] of this.#begins) {
+      if (offset < begin || offset >= (this.#ends.get(partition) ?? 0n)) continue;
+      await readToEnd(this.#reader, { topic, partition, from: offset, end: offset + 1n }, async ({ records }) => {
+        await prepare(records);
         for (const record of records) {
-          const operation = of.operationOf(record);
+          const operation = operationOf(record);
           if (operation === null || operation.kind === 'stamp') continue;
           if (operation.series !== series || operation.time !== time) continue;
           found = operation.kind === 'gone' ? null : operation;
         }
       });
     }
-  } finally {
-    await reader.close();
+    return found;
   }
-  return found;
+
+  async close(): Promise<void> {
+    await this.#reader.close();
+  }
 }
