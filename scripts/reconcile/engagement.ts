@@ -8,8 +8,7 @@ import { reconcile } from '../../pipelines/engagement/reconcile/reconcile.ts';
 import { describeRepair, repair } from '../../pipelines/engagement/repair/repair.ts';
 import { judgedEnrichment } from '../../pipelines/engagement/rollout.ts';
 import type { ReconcileReport } from '../../pipelines/operations/reconcile/report.ts';
-import type { CompareOptions } from './prices.ts';
-import type { Repairing } from './repair.ts';
+import type { CompareOptions, Repairing } from './repair.ts';
 
 export interface EngagementOptions extends CompareOptions {
   readonly window?: BoardWindow;

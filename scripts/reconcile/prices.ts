@@ -5,15 +5,7 @@ import { type Config, clickHouseConfig, kafkaOptions } from '../../pipelines/con
 import type { ReconcileReport } from '../../pipelines/operations/reconcile/report.ts';
 import { reconcilePrices } from '../../pipelines/prices/reconcile/reconcile.ts';
 import { lookAtPrices, repairPrices } from '../../pipelines/prices/repair/repair.ts';
-import type { Repairing } from './repair.ts';
-
-/** What every comparison is told. */
-export interface CompareOptions {
-  readonly since?: Date;
-  readonly deadline: number;
-  readonly strict?: boolean;
-  readonly limit: number;
-}
+import type { CompareOptions, Repairing } from './repair.ts';
 
 /** `close` the log. */
 function comparing(config: Config, options: CompareOptions) {

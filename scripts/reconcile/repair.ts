@@ -19,6 +19,14 @@ export interface RepairFlags extends OperationFlags {
   readonly rate: number;
 }
 
+/** What every comparison is told. */
+export interface CompareOptions {
+  readonly since?: Date;
+  readonly deadline: number;
+  readonly strict?: boolean;
+  readonly limit: number;
+}
+
 /** What a repair is told of its run. */
 export interface RepairRun {
   readonly max: number;
