@@ -3,7 +3,10 @@ import { once } from 'node:events';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import { from as copyFrom } from 'pg-copy-streams';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   CONNECTOR_NAME,
@@ -27,6 +30,7 @@ import { CDC_HEARTBEAT } from '../../../pipelines/operations/topics.ts';
 import { allTopics } from '../../../pipelines/topics.ts';
 import { freePortBase } from '../../support/ports.ts';
 import { CdcReader, type CdcRecord } from './cdc.ts';
+import { resumeAt, type StoredOffset, storedSoFar, storedUntil } from './resume.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const PARTITIONS = 4;
@@ -255,6 +259,67 @@ describe('captured rows', { timeout: 60_000 }, () => {
     const times = beats.map(({ value }) => Date.parse(String(value.after!.beat_at)));
     expect(times).toEqual([...times].sort((a, b) => a - b));
   });
+});
+
+describe('rows of one COPY', { timeout: 180_000 }, () => {
+  const rows = ['1', '2', '3', '4'].map((digit) => `00000000-0000-4000-8000-0000000000f${digit}`);
+  const slots = rows.map((_, index) => `behind_${index + 1}`);
+  const captured = (records: readonly CdcRecord[]) =>
+    withDevice(records, 'copy').map((record) => rowOf(record).user_id);
+
+  /** Rows of a COPY are one WAL record: all have its LSN. */
+  async function copy(): Promise<void> {
+    const client = new pg.Client({ connectionString: env.SLUICE_POSTGRES_URL });
+    await client.connect();
+    try {
+      const into = client.query(
+        copyFrom('COPY engagement_events (content_id, user_id, event_type, event_ts, device) FROM STDIN'),
+      );
+      await pipeline(
+        rows.map((user) => `${A}\t${user}\tplay\t2026-01-02T03:04:05Z\tcopy\n`),
+        into,
+      );
+    } finally {
+      await client.end();
+    }
+  }
+
+  const isBehindAll = ({ lsn_events_processed: processed }: StoredOffset) => processed === rows.length;
+
+  it('are all captured, behind whichever of them the connector was killed', async () => {
+    // One record at a time and no heartbeat between: the nth offset is the one that a kill behind the nth row leaves.
+    const rowByRow = { ...wanted(), 'max.batch.size': '1', 'heartbeat.interval.ms': '3600000' };
+    await api.putConfig(CONNECTOR_NAME, rowByRow);
+    await waitUntilRunning(api, CONNECTOR_NAME, 30_000);
+    await insertEvents([B], 'before copy');
+    await cdc.until(CDC_EVENTS, (read) => withDevice(read, 'before copy').length === 1);
+    // What the server sends again after a kill: each start has a slot of its own, at the place before the COPY.
+    for (const slot of slots) await owner.query('SELECT pg_copy_logical_replication_slot($1, $2)', [SLOT_NAME, slot]);
+    const from = await storedSoFar(kafka);
+    await copy();
+    const sent = await cdc.until(CDC_EVENTS, (read) => captured(read).length === rows.length);
+    expect(captured(sent)).toEqual(rows);
+    expect(new Set(withDevice(sent, 'copy').map(({ value }) => value.source.lsn)).size).toBe(1);
+    const stored = (await storedUntil(kafka, from, isBehindAll)).slice(-rows.length);
+
+    const after: unknown[][] = [];
+    let before = rows.length;
+    for (const [index, offset] of stored.entries()) {
+      await resumeAt({ api, url: stack.env.SLUICE_CONNECT_URL! }, offset, { ...rowByRow, 'slot.name': slots[index]! });
+      await insertEvents([A], `behind ${index}`);
+      const all = await cdc.until(CDC_EVENTS, (read) => withDevice(read, `behind ${index}`).length === 1);
+      after.push([...rows.slice(0, index + 1), ...captured(all).slice(before)]);
+      before = captured(all).length;
+    }
+    expect(after).toEqual(rows.map(() => rows));
+  });
+
+  afterAll(async () => {
+    const last = (await api.offset(CONNECTOR_NAME))!;
+    await resumeAt({ api, url: stack.env.SLUICE_CONNECT_URL! }, last, wanted());
+    await waitUntilRunning(api, CONNECTOR_NAME, 30_000);
+    for (const slot of slots) await owner.query('SELECT pg_drop_replication_slot($1)', [slot]);
+  }, 60_000);
 });
 
 describe('an incremental snapshot', { timeout: 60_000 }, () => {
