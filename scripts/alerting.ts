@@ -5,6 +5,7 @@ import { startAlerting } from '../infra/native/alerting.ts';
 import { describe, StackError } from '../infra/native/error.ts';
 import { portsOf, stackPlace } from '../infra/native/layout.ts';
 import { type Alert, startReceiver } from './alerting/receiver.ts';
+import { endForCertain } from './support/ending.ts';
 
 function print({ status, labels, annotations }: Alert): void {
   const where = annotations.runbook_url === undefined ? '' : ` (${annotations.runbook_url})`;
@@ -49,6 +50,7 @@ const program = new Command('alerting')
   )
   .action(main);
 
+endForCertain();
 try {
   await program.parseAsync();
 } catch (error) {

@@ -9,6 +9,7 @@ import { FEED_SOURCES, type GatewayFlags, type GatewayResult, gateway } from './
 import { GRAINS, type Grain } from './bench/prices-recording.ts';
 import { type ReplayResult, replay } from './bench/replay.ts';
 import { ENGAGEMENT_REPLAY, ENGAGEMENT_STAGES, PRICES_STAGES, pricesReplay } from './bench/replay-pipelines.ts';
+import { endForCertain } from './support/ending.ts';
 
 const whole = (text: string): number => {
   const value = Number(text);
@@ -235,6 +236,7 @@ program
   .option('--json', 'the last line is one JSON object', false)
   .action(runGateway);
 
+endForCertain();
 try {
   await program.parseAsync();
 } catch (error) {

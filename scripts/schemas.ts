@@ -4,6 +4,7 @@ import { RegistryClient, type SubjectSpec } from '../connectors/registry/client.
 import { SluiceError } from '../engine/errors.ts';
 import { loadConfig } from '../pipelines/config.ts';
 import { SUBJECTS, type Subject, schemaText } from '../schemas/subjects.ts';
+import { endForCertain } from './support/ending.ts';
 
 const out = (line: string) => process.stdout.write(`${line}\n`);
 
@@ -103,6 +104,7 @@ program.command('check').description('compare with the registry; 1 when incompat
 program.command('list').description("list the registry's subjects").action(run(list));
 program.command('print').description('print a schema as Avro JSON').argument('<subject>').action(run(print));
 
+endForCertain();
 try {
   await program.parseAsync();
 } catch (error) {

@@ -9,6 +9,7 @@ import { isRunning } from '../infra/native/lock.ts';
 import { poll } from '../infra/native/probe.ts';
 import { holderOf } from '../infra/native/record.ts';
 import { removeStack, runningStack, type StackEvent, startStack } from '../infra/native/stack.ts';
+import { endForCertain } from './support/ending.ts';
 
 const UP_TIMEOUT_MS = 600_000;
 const DOWN_TIMEOUT_MS = 60_000;
@@ -146,6 +147,7 @@ program
   .option('--services <list>', 'only these', parseServices)
   .action((options: { readonly services?: readonly Service[] }) => supervise(options.services));
 
+endForCertain();
 try {
   await program.parseAsync();
 } catch (error) {

@@ -21,6 +21,7 @@ import { type Servers, startNative } from './start/servers.ts';
 import type { ShownPipeline } from './start/shown.ts';
 import type { ScreenState } from './start/state.ts';
 import { Terminal } from './start/terminal.ts';
+import { endForCertain } from './support/ending.ts';
 
 const SCREEN_EVERY_MS = 1_000;
 const LINE_EVERY_MS = 5_000;
@@ -202,6 +203,7 @@ async function main(): Promise<void> {
   say('Stopped.');
 }
 
+endForCertain();
 try {
   await main();
 } catch (error) {
