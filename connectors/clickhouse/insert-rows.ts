@@ -1,29 +1,18 @@
-/** How the records of a batch become the rows of one insert: as text, or as a block of columns, which costs the server half. */
+/** How the records of a batch become the rows of one insert. */
 import type { SinkRecord } from '../../engine/sink.ts';
 import { type Column, NativeBlock, type Value } from './native-block.ts';
-import { secondsCell } from './tab-separated.ts';
 
-/** Adds one row: the number that tells the rows of one record apart, and the cells of `columns`, tab separated. */
-export type EmitRow = (part: number, cells: string) => void;
+/** Adds one row: the number that tells the rows of one record apart, and values in the order of `columns`. */
+export type EmitRow = (part: number, values: readonly Value[]) => void;
 
-/** Adds one row, as values in the order of `columns`. */
-export type EmitValues = (part: number, values: readonly Value[]) => void;
-
-export interface TextRows<T> {
-  readonly columns: readonly string[];
+/** What a table holds of the records of a topic. */
+export interface Rows<T> {
+  readonly columns: readonly Column[];
   readonly toRows: (record: SinkRecord<T>, emit: EmitRow) => void;
 }
 
-/** For tables with many rows a second. */
-export interface BlockRows<T> {
-  readonly blockColumns: readonly Column[];
-  readonly toValues: (record: SinkRecord<T>, emit: EmitValues) => void;
-}
-
-export type Rows<T> = TextRows<T> | BlockRows<T>;
-
 /** The same of all rows of an insert. */
-export interface InsertPlace {
+interface InsertPlace {
   readonly partition: number;
   readonly generation: number;
   readonly writeBeforeMs: number;
@@ -31,21 +20,6 @@ export interface InsertPlace {
 
 /** Which rows of a record are written already. */
 export type IsWritten = (part: number) => boolean;
-
-/** Builds one insert after the other: `begin`, `add` for each record, `take`. */
-export interface InsertRows<T> {
-  readonly format: 'TabSeparated' | 'Native';
-  readonly columns: readonly string[];
-  begin(place: InsertPlace): void;
-  /** Throws with action `dead-letter` what a column cannot hold. */
-  add(record: SinkRecord<T>, isWritten: IsWritten | null): void;
-  /** Null when there are no rows. */
-  take(): Buffer | null;
-}
-
-export function insertRows<T>(rows: Rows<T>, partColumn: string): InsertRows<T> {
-  return 'toRows' in rows ? new TextInsert(rows, partColumn) : new BlockInsert(rows, partColumn);
-}
 
 /** The row's place in the topic: the last columns of every table that a sink writes. `write_before` is the lease of the writer. */
 const placeColumns = (partColumn: string): readonly Column[] => [
@@ -56,50 +30,18 @@ const placeColumns = (partColumn: string): readonly Column[] => [
   { name: 'write_before', type: 'DateTime' },
 ];
 
-class TextInsert<T> implements InsertRows<T> {
-  readonly format = 'TabSeparated';
+/** Builds one insert after the other: `begin`, `add` for each record, `take`. */
+export class InsertRows<T> {
+  /** Names, in the order of an insert. */
   readonly columns: readonly string[];
-  readonly #toRows: TextRows<T>['toRows'];
-  #middle = '';
-  #tail = '';
-  #text = '';
-
-  constructor({ columns, toRows }: TextRows<T>, partColumn: string) {
-    this.columns = [...columns, ...placeColumns(partColumn).map(({ name }) => name)];
-    this.#toRows = toRows;
-  }
-
-  begin({ partition, generation, writeBeforeMs }: InsertPlace): void {
-    this.#middle = `\t${partition}\t`;
-    this.#tail = `\t${generation}\t${secondsCell(writeBeforeMs)}\n`;
-    this.#text = '';
-  }
-
-  add(record: SinkRecord<T>, isWritten: IsWritten | null): void {
-    this.#toRows(record, (part, cells) => {
-      if (isWritten?.(part)) return;
-      this.#text += `${cells}\t${part}${this.#middle}${record.offset}${this.#tail}`;
-    });
-  }
-
-  take(): Buffer | null {
-    const text = this.#text;
-    this.#text = '';
-    return text === '' ? null : Buffer.from(text);
-  }
-}
-
-class BlockInsert<T> implements InsertRows<T> {
-  readonly format = 'Native';
-  readonly columns: readonly string[];
-  readonly #toValues: BlockRows<T>['toValues'];
+  readonly #toRows: Rows<T>['toRows'];
   readonly #block: NativeBlock;
   #place: InsertPlace = { partition: 0, generation: 0, writeBeforeMs: 0 };
 
-  constructor({ blockColumns, toValues }: BlockRows<T>, partColumn: string) {
-    const columns = [...blockColumns, ...placeColumns(partColumn)];
+  constructor(rows: Rows<T>, partColumn: string) {
+    const columns = [...rows.columns, ...placeColumns(partColumn)];
     this.columns = columns.map(({ name }) => name);
-    this.#toValues = toValues;
+    this.#toRows = rows.toRows;
     this.#block = new NativeBlock(columns);
   }
 
@@ -108,15 +50,17 @@ class BlockInsert<T> implements InsertRows<T> {
     this.#block.clear();
   }
 
+  /** Throws with action `dead-letter` what a column cannot hold. */
   add(record: SinkRecord<T>, isWritten: IsWritten | null): void {
     const { partition, generation, writeBeforeMs } = this.#place;
     const writeBefore = Math.floor(writeBeforeMs / 1_000);
-    this.#toValues(record, (part, values) => {
+    this.#toRows(record, (part, values) => {
       if (isWritten?.(part)) return;
       this.#block.add(values, [part, partition, record.offset, generation, writeBefore]);
     });
   }
 
+  /** A block in the Native format; null when there are no rows. */
   take(): Buffer | null {
     return this.#block.rows === 0 ? null : this.#block.take();
   }

@@ -6,20 +6,27 @@
  */
 import { SluiceError } from '../../engine/errors.ts';
 
-type Plain =
+type Scalar =
   | 'Int8'
   | 'UInt16'
   | 'UInt32'
   | 'Int64'
   | 'UInt64'
+  | 'Int256'
+  | 'Float64'
   | 'String'
   | 'UUID'
   | 'DateTime'
   | 'DateTime64(3)'
   | 'DateTime64(6)';
 
-/** A String is also what an Enum or LowCardinality is sent as. Times are whole numbers since the epoch, in the unit of the type. */
-export type ColumnType = Plain | `Nullable(${Plain})`;
+type Plain = Scalar | 'Array(String)';
+
+/**
+ * A String is also what an Enum or LowCardinality is sent as, an Int8 of 0 or 1 a Bool. Times are whole numbers since the epoch, in the
+ * unit of the type.
+ */
+export type ColumnType = Plain | `Nullable(${Scalar})`;
 
 /** The type without its NULL. */
 export const plainOf = (type: ColumnType): Plain => type.replace(/^Nullable\((.+)\)$/, '$1') as Plain;
@@ -29,8 +36,8 @@ export interface Column {
   readonly type: ColumnType;
 }
 
-/** Integers as number or bigint, texts and UUIDs as string, null where the type allows it. */
-export type Value = bigint | number | string | null;
+/** Integers as number or bigint, doubles as number, texts and UUIDs as string, null where the type allows it. */
+export type Value = bigint | number | string | readonly string[] | null;
 
 /** The cells of one column. */
 interface Cells {
@@ -137,6 +144,25 @@ class LongCells extends Bytes implements Cells {
     bytes[length + 6] = (high >> 16) & 255;
     bytes[length + 7] = high >>> 24;
     this.length = length + 8;
+  }
+}
+
+/** Integers of 256 bits, little-endian. */
+class HugeCells extends Bytes implements Cells {
+  append(value: Value): void {
+    if (typeof value !== 'bigint' || BigInt.asIntN(256, value) !== value) throw refused('Int256', value);
+    this.reserve(32);
+    for (let bits = 0n; bits < 256n; bits += 64n) {
+      this.length = this.bytes.writeBigInt64LE(BigInt.asIntN(64, value >> bits), this.length);
+    }
+  }
+}
+
+class DoubleCells extends Bytes implements Cells {
+  append(value: Value): void {
+    if (typeof value !== 'number') throw refused('Float64', value);
+    this.reserve(8);
+    this.length = this.bytes.writeDoubleLE(value, this.length);
   }
 }
 
@@ -247,13 +273,44 @@ class NullableCells implements Cells {
   }
 }
 
+/** Where each row's texts end among those of all rows, then the texts. */
+class TextArrayCells implements Cells {
+  readonly #ends = new LongCells('UInt64', false);
+  readonly #texts = new TextCells();
+  #count = 0;
+
+  append(value: Value): void {
+    if (!Array.isArray(value)) throw refused('Array(String)', value);
+    for (const text of value as readonly string[]) this.#texts.append(text);
+    this.#count += value.length;
+    this.#ends.append(this.#count);
+  }
+
+  get byteLength(): number {
+    return this.#ends.byteLength + this.#texts.byteLength;
+  }
+
+  copyTo(target: Uint8Array, at: number): number {
+    return this.#texts.copyTo(target, this.#ends.copyTo(target, at));
+  }
+
+  clear(): void {
+    this.#count = 0;
+    this.#ends.clear();
+    this.#texts.clear();
+  }
+}
+
 const CELLS: Readonly<Record<Plain, { readonly make: () => Cells; readonly instead: Value }>> = {
   Int8: { make: () => new SmallCells('Int8', 1, true), instead: 0 },
   UInt16: { make: () => new SmallCells('UInt16', 2, false), instead: 0 },
   UInt32: { make: () => new SmallCells('UInt32', 4, false), instead: 0 },
   Int64: { make: () => new LongCells('Int64', true), instead: 0 },
   UInt64: { make: () => new LongCells('UInt64', false), instead: 0 },
+  Int256: { make: () => new HugeCells(), instead: 0n },
+  Float64: { make: () => new DoubleCells(), instead: 0 },
   String: { make: () => new TextCells(), instead: '' },
+  'Array(String)': { make: () => new TextArrayCells(), instead: [] },
   UUID: { make: () => new UuidCells(), instead: '00000000-0000-0000-0000-000000000000' },
   DateTime: { make: () => new SmallCells('DateTime', 4, false), instead: 0 },
   'DateTime64(3)': { make: () => new LongCells('DateTime64(3)', true), instead: 0 },

@@ -15,10 +15,10 @@ import { SluiceError } from '../../engine/errors.ts';
 import type { Sink, SinkBatch, SinkPosition, TopicPartition } from '../../engine/sink.ts';
 import { type ClickHouseConfig, clickHouseClient } from './client.ts';
 import { LEASE_MS } from './hold.ts';
-import { type InsertRows, insertRows, type Rows } from './insert-rows.ts';
+import { InsertRows, type Rows } from './insert-rows.ts';
 import { ClickHouseTarget, type Inspection, type Progress } from './target.ts';
 
-export type { EmitRow, EmitValues } from './insert-rows.ts';
+export type { EmitRow } from './insert-rows.ts';
 
 export type ClickHouseSinkOptions<T> = Rows<T> & {
   /** Name of the process; the `pipeline` of its rows in `sluice_progress`. */
@@ -73,7 +73,7 @@ class ClickHouseSink<T> implements Sink<T> {
     const { name, config, table, partColumn } = options;
     this.name = name;
     this.#options = options;
-    this.#rows = insertRows(options, partColumn);
+    this.#rows = new InsertRows(options, partColumn);
     this.#leaseMs = options.leaseMs ?? LEASE_MS;
     this.#now = options.now ?? (() => performance.now());
     this.#target = new ClickHouseTarget(clickHouseClient(config), {
@@ -208,7 +208,7 @@ class ClickHouseSink<T> implements Sink<T> {
         action: 'fatal',
       });
     }
-    await this.#target.insert(body, { format: rows.format, token: tokenOf(batch), leaseMs: this.#leaseMs });
+    await this.#target.insert(body, { token: tokenOf(batch), leaseMs: this.#leaseMs });
   }
 }
 

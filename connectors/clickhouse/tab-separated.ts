@@ -2,7 +2,7 @@
 
 import { type Column, type ColumnType, plainOf, type Value } from './native-block.ts';
 
-export const NULL_CELL = '\\N';
+const NULL_CELL = '\\N';
 
 const SPECIAL = /[\t\n\r\\\0]/;
 const ESCAPES: Readonly<Record<string, string>> = {
@@ -18,18 +18,13 @@ export function textCell(text: string): string {
   return SPECIAL.test(text) ? text.replace(/[\t\n\r\\\0]/g, (character) => ESCAPES[character]!) : text;
 }
 
-/** A Nullable(String) cell. */
-export function nullableTextCell(text: string | null): string {
-  return text === null ? NULL_CELL : textCell(text);
-}
-
 /** Ten digits, since shorter ones are read as a year. */
 function seconds(value: number): string {
   return value >= 1_000_000_000 ? String(value) : String(value).padStart(10, '0');
 }
 
 /** An Array(String) cell: its elements are quoted. */
-export function textArrayCell(texts: readonly string[]): string {
+function textArrayCell(texts: readonly string[]): string {
   return `[${texts.map((text) => `'${textCell(text).replaceAll("'", "\\'")}'`).join(',')}]`;
 }
 
@@ -62,6 +57,7 @@ function textOf(type: ColumnType, value: Value): string {
   if (value === null) return NULL_CELL;
   if (typeof value === 'string') return textCell(value);
   if (typeof value === 'bigint') return String(value);
+  if (typeof value !== 'number') return textArrayCell(value);
   switch (plainOf(type)) {
     case 'DateTime':
       return secondsCell(value * 1_000);

@@ -203,16 +203,13 @@ export class ClickHouseTarget {
     return Number(rows[0]!.blocks) * 2 >= DEDUPLICATION_WINDOW;
   }
 
-  /** A hold of a rebuild whose time is over is ended here: nobody else may be left to do it. */
-  async insert(
-    body: Buffer,
-    { format, token, leaseMs }: { readonly format: string; readonly token: string; readonly leaseMs: number },
-  ): Promise<void> {
+  /** Inserts a block (`NativeBlock`). A hold of a rebuild whose time is over is ended here: nobody else may be left to do it. */
+  async insert(block: Buffer, { token, leaseMs }: { readonly token: string; readonly leaseMs: number }): Promise<void> {
     const { table, columns } = this.#target;
-    const query = `INSERT INTO ${table} (${columns.join(', ')}) FORMAT ${format}`;
+    const query = `INSERT INTO ${table} (${columns.join(', ')}) FORMAT Native`;
     await this.#attempt(`insert ${token} into ${table}`, async () => {
       try {
-        await this.#send(query, body, { ...INSERT_SETTINGS, insert_deduplication_token: token });
+        await this.#send(query, block, { ...INSERT_SETTINGS, insert_deduplication_token: token });
       } catch (error) {
         if (clickHouseError(error, '').code === 'CLICKHOUSE_HELD') await endOverdueHold(this.#client, table, leaseMs);
         throw error;

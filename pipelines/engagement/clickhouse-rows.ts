@@ -1,7 +1,7 @@
 /** How a `Change` becomes rows of ClickHouse's `engagement_changes`: −1 for what no longer counts, +1 for what does. */
 import type { ClickHouseConfig } from '../../connectors/clickhouse/client.ts';
 import type { Column, Value } from '../../connectors/clickhouse/native-block.ts';
-import { type ClickHouseSinkOptions, clickHouseSink, type EmitValues } from '../../connectors/clickhouse/sink.ts';
+import { type ClickHouseSinkOptions, clickHouseSink, type EmitRow } from '../../connectors/clickhouse/sink.ts';
 import type { Sink, SinkBatch, SinkRecord } from '../../engine/sink.ts';
 
 /** What is needed of an `EngagementEvent`. Times: `event_ts` in microseconds. */
@@ -84,7 +84,7 @@ export function eventValues(
 }
 
 /** A mark has no rows; it moves the progress alone. */
-export function changeRows(record: SinkRecord<ChangeRow>, emit: EmitValues): void {
+export function changeRows(record: SinkRecord<ChangeRow>, emit: EmitRow): void {
   if (record.kind === 'tombstone') return;
   const { before, after } = record.value;
   if (before !== null) emit(-1, eventValues(before, record.value));
@@ -117,9 +117,9 @@ export function engagementClickHouseSink(
   return clickHouseSink<ChangeRow>({
     ...options,
     table: CHANGES_TABLE,
-    blockColumns: CHANGES_COLUMNS,
+    columns: CHANGES_COLUMNS,
     partColumn: CHANGES_PART_COLUMN,
-    toValues: changeRows,
+    toRows: changeRows,
     progress: changesProgress,
   });
 }

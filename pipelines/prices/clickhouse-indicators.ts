@@ -2,8 +2,8 @@
  * How records of `prices.indicators` become rows of ClickHouse's `prices_indicators_log`: one for each version, notes of what is behind and
  * stamps included. That topic and not the public one, because only it has these two: without them nobody could tell how fresh a row is.
  */
+import type { Column, Value } from '../../connectors/clickhouse/native-block.ts';
 import type { EmitRow } from '../../connectors/clickhouse/sink.ts';
-import { millisCell, NULL_CELL, textArrayCell, textCell } from '../../connectors/clickhouse/tab-separated.ts';
 import type { Sink, SinkRecord } from '../../engine/sink.ts';
 import type { Indicators } from '../../schemas/prices/indicators.ts';
 import { type PricesClickHouseOptions, type PricesTarget, pricesClickHouseSink } from './clickhouse-sink.ts';
@@ -19,32 +19,54 @@ interface Subject {
   readonly start: number;
 }
 
-const NUMBERS = [
-  ...['open_e6', 'high_e6', 'low_e6', 'close_e6', 'volume', 'sma_20', 'sma_50', 'sma_200', 'ema_12', 'ema_26'],
-  ...['rsi_14', 'macd', 'macd_signal', 'macd_histogram', 'bollinger_upper', 'bollinger_lower', 'atr_14', 'obv'],
-  ...['volume_ratio', 'previous_close_e6', 'previous_high_e6', 'previous_low_e6'],
-  ...['high_20d_e6', 'low_20d_e6', 'high_52w_e6', 'low_52w_e6'],
-] as readonly {
+type Numbers = {
   [Name in keyof Indicators]: Indicators[Name] extends number | bigint | null ? Name : never;
-}[keyof Indicators][];
+}[keyof Indicators];
 
-/** In the order of `cellsOf`. */
-const COLUMNS = [
-  ...['kind', 'stock_id', 'interval', 'start', 'lsn', 'as_of'],
-  ...['symbol', 'end', 'final', 'signals'],
-  ...NUMBERS,
+/** Known of every candle. */
+const FIGURES = ['open_e6', 'high_e6', 'low_e6', 'close_e6', 'volume', 'obv'] as const satisfies readonly Numbers[];
+const AVERAGES = [
+  ...['sma_20', 'sma_50', 'sma_200', 'ema_12', 'ema_26', 'rsi_14', 'macd', 'macd_signal', 'macd_histogram'],
+  ...['bollinger_upper', 'bollinger_lower', 'atr_14', 'volume_ratio'],
+] as readonly Numbers[];
+const PRICES_BEFORE = [
+  ...['previous_close_e6', 'previous_high_e6', 'previous_low_e6'],
+  ...['high_20d_e6', 'low_20d_e6', 'high_52w_e6', 'low_52w_e6'],
+] as readonly Numbers[];
+
+/** In the order of `valuesOf`. */
+const COLUMNS: readonly Column[] = [
+  { name: 'kind', type: 'String' },
+  { name: 'stock_id', type: 'Int64' },
+  { name: 'interval', type: 'String' },
+  { name: 'start', type: 'DateTime64(3)' },
+  { name: 'lsn', type: 'UInt64' },
+  { name: 'as_of', type: 'DateTime64(3)' },
+  { name: 'symbol', type: 'String' },
+  { name: 'end', type: 'DateTime64(3)' },
+  { name: 'final', type: 'Int8' },
+  { name: 'signals', type: 'Array(String)' },
+  ...FIGURES.map((name) => ({ name, type: 'Int64' }) as const),
+  ...AVERAGES.map((name) => ({ name, type: 'Nullable(Float64)' }) as const),
+  ...PRICES_BEFORE.map((name) => ({ name, type: 'Nullable(Int64)' }) as const),
 ];
 
 /** Of a row of which nothing but its subject is known. */
-const BARE = NUMBERS.map((name) => (/^(open|high|low|close)_e6$|^volume$|^obv$/.test(name) ? '0' : NULL_CELL));
+const BARE: readonly Value[] = [...FIGURES.map(() => 0), ...AVERAGES.map(() => null), ...PRICES_BEFORE.map(() => null)];
 
-function cellsOf(subject: Subject, at: { readonly lsn: bigint; readonly timeMs: number }, row: Indicators | null) {
-  const { kind, stock_id, interval, start } = subject;
-  const place = `${kind}\t${stock_id}\t${interval}\t${millisCell(start)}\t${at.lsn}\t${millisCell(at.timeMs)}`;
-  if (row === null) return `${place}\t\t${millisCell(start)}\t0\t[]\t${BARE.join('\t')}`;
-  const numbers = NUMBERS.map((name) => row[name] ?? NULL_CELL).join('\t');
-  const about = `${textCell(row.symbol)}\t${millisCell(row.end)}\t${row.final ? 1 : 0}\t${textArrayCell(row.signals)}`;
-  return `${place}\t${about}\t${numbers}`;
+function valuesOf(
+  { kind, stock_id, interval, start }: Subject,
+  at: { readonly lsn: bigint; readonly timeMs: number },
+  row: Indicators | null,
+): readonly Value[] {
+  const values: Value[] = [kind, stock_id, interval, start, at.lsn, at.timeMs];
+  if (row === null) {
+    values.push('', start, 0, [], ...BARE);
+    return values;
+  }
+  values.push(row.symbol, row.end, row.final ? 1 : 0, row.signals);
+  for (const names of [FIGURES, AVERAGES, PRICES_BEFORE]) for (const name of names) values.push(row[name]);
+  return values;
 }
 
 /** The subject of a stamp, as of the candles' log. */
@@ -62,20 +84,20 @@ function goneOf(key: Uint8Array): Subject {
 /** The row of a record. */
 function indicatorRows(record: SinkRecord<TimedIndicators>, emit: EmitRow): void {
   if (record.kind === 'tombstone') {
-    emit(1, cellsOf(goneOf(record.key), { lsn: 0n, timeMs: 0 }, null));
+    emit(1, valuesOf(goneOf(record.key), { lsn: 0n, timeMs: 0 }, null));
     return;
   }
   const { body, timeMs } = record.value;
   const at = { lsn: 0n, timeMs };
   switch (body.kind) {
     case 'Indicators':
-      emit(0, cellsOf({ ...body, kind: 'candle' }, at, body));
+      emit(0, valuesOf({ ...body, kind: 'candle' }, at, body));
       return;
     case 'IndicatorsBehind':
-      emit(0, cellsOf({ ...body, kind: 'behind', start: body.from }, at, null));
+      emit(0, valuesOf({ ...body, kind: 'behind', start: body.from }, at, null));
       return;
     case 'IndicatorsAsOf':
-      emit(0, cellsOf(stampOf(body.partition), { lsn: body.source_lsn, timeMs: body.stream_time }, null));
+      emit(0, valuesOf(stampOf(body.partition), { lsn: body.source_lsn, timeMs: body.stream_time }, null));
       return;
     default:
       throw body satisfies never;

@@ -1,6 +1,6 @@
 /** What the ClickHouse sinks of prices have in common: a log with one row for each record, of which the greatest offset of a key counts. */
 import type { ClickHouseConfig } from '../../connectors/clickhouse/client.ts';
-import type { TextRows } from '../../connectors/clickhouse/insert-rows.ts';
+import type { Rows } from '../../connectors/clickhouse/insert-rows.ts';
 import { type ClickHouseSinkOptions, clickHouseSink } from '../../connectors/clickhouse/sink.ts';
 import type { Sink, SinkBatch } from '../../engine/sink.ts';
 
@@ -21,7 +21,7 @@ export type PricesClickHouseOptions<T> = {
 
 /** The log that a sink writes, and what a record of its topic is there. */
 export type PricesTarget<T> = Pick<ClickHouseSinkOptions<T>, 'table'> &
-  TextRows<T> & {
+  Rows<T> & {
     /** Null for a record that is no stamp. */
     readonly stampOf: (value: T) => Stamp | null;
   };

@@ -1,6 +1,6 @@
 /** How changes of stocks become rows of ClickHouse's `prices_stocks_log`: one for each version. */
+import type { Column } from '../../connectors/clickhouse/native-block.ts';
 import type { EmitRow } from '../../connectors/clickhouse/sink.ts';
-import { millisCell, NULL_CELL, nullableTextCell, textCell } from '../../connectors/clickhouse/tab-separated.ts';
 import type { Sink, SinkRecord } from '../../engine/sink.ts';
 import type { RowChange } from '../capture/envelope.ts';
 import { type PricesClickHouseOptions, type PricesTarget, pricesClickHouseSink } from './clickhouse-sink.ts';
@@ -11,17 +11,17 @@ export type StockChange = Pick<RowChange<StockRow>, 'op' | 'before' | 'after' | 
 
 /** In the order of `stockRows`. */
 const STOCKS_COLUMNS = [
-  'stock_id',
-  'symbol',
-  'name',
-  'exchange',
-  'sector',
-  'industry',
-  'market_cap',
-  'active',
-  'lsn',
-  'commit_ts',
-] as const;
+  { name: 'stock_id', type: 'Int64' },
+  { name: 'symbol', type: 'String' },
+  { name: 'name', type: 'String' },
+  { name: 'exchange', type: 'String' },
+  { name: 'sector', type: 'Nullable(String)' },
+  { name: 'industry', type: 'Nullable(String)' },
+  { name: 'market_cap', type: 'Nullable(Int64)' },
+  { name: 'active', type: 'Int8' },
+  { name: 'lsn', type: 'UInt64' },
+  { name: 'commit_ts', type: 'DateTime64(3)' },
+] as const satisfies readonly Column[];
 
 /** The row of a change. Debezium's tombstone follows a deletion and says nothing new. */
 function stockRows(record: SinkRecord<StockChange>, emit: EmitRow): void {
@@ -29,9 +29,9 @@ function stockRows(record: SinkRecord<StockChange>, emit: EmitRow): void {
   const { op, before, after, lsn, commitTsMs } = record.value;
   const row = op === 'd' ? before : after;
   if (row === null) return;
-  const named = `${row.id}\t${textCell(row.symbol)}\t${textCell(row.name)}\t${textCell(row.exchange)}`;
-  const about = `${nullableTextCell(row.sector)}\t${nullableTextCell(row.industry)}\t${row.marketCap ?? NULL_CELL}`;
-  emit(op === 'd' ? 1 : 0, `${named}\t${about}\t${row.active ? 1 : 0}\t${lsn ?? 0n}\t${millisCell(commitTsMs)}`);
+  const { id, symbol, name, exchange, sector, industry, marketCap, active } = row;
+  const about = [id, symbol, name, exchange, sector, industry, marketCap, active ? 1 : 0];
+  emit(op === 'd' ? 1 : 0, [...about, lsn ?? 0, commitTsMs]);
 }
 
 /** Where records of `cdc.public.stocks` go. */

@@ -1,5 +1,7 @@
 /** What rebuilds of the prices tables of ClickHouse read: the topic that the sink reads, which holds absolute values. */
 import { randomUUID } from 'node:crypto';
+import type { EmitRow } from '../../../connectors/clickhouse/sink.ts';
+import { textCells } from '../../../connectors/clickhouse/tab-separated.ts';
 import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import type { LogRecord } from '../../../engine/log.ts';
 import type { TopicPartition } from '../../../engine/sink.ts';
@@ -93,12 +95,18 @@ function warehouse<T>(options: {
     changes: topic,
     states: topic,
     tables: { log: target.table, kind: 'versions', key: [], time: '', pipeline: sink, topic },
-    columns: [...target.columns, DELETED_COLUMN, 'source_partition', 'source_offset', 'generation'],
+    columns: [
+      ...target.columns.map(({ name }) => name),
+      DELETED_COLUMN,
+      'source_partition',
+      'source_offset',
+      'generation',
+    ],
     prepare,
     row: ({ key, value, offset, timestampMs }, partition) => {
       let rows = '';
-      const emit = (part: number, cells: string) => {
-        rows += `${cells}\t${part}\t${partition}\t${offset}\t0\n`;
+      const emit: EmitRow = (part, values) => {
+        rows += `${textCells(target.columns, values)}\t${part}\t${partition}\t${offset}\t0\n`;
       };
       if (value !== null) target.toRows({ kind: 'upsert', offset, key, value: decode(value, timestampMs) }, emit);
       else if (key !== null) target.toRows({ kind: 'tombstone', offset, key }, emit);

@@ -49,8 +49,27 @@ describe('a block', () => {
     ['String', 'ü', '02c3bc'],
     ['String', longText, `ac02${'78'.repeat(300)}`],
     ['UUID', '00112233-4455-6677-8899-AABBccddeeff', '7766554433221100ffeeddccbbaa9988'],
+    ['Int256', -1n, 'ff'.repeat(32)],
+    ['Int256', 2n ** 64n + 3n, `03${'00'.repeat(7)}01${'00'.repeat(23)}`],
+    ['Int256', -(2n ** 255n), `${'00'.repeat(31)}80`],
+    ['Float64', -0.1, '9a9999999999b9bf'],
+    ['Nullable(Float64)', null, `01${'00'.repeat(8)}`],
+    ['Array(String)', ['a', 'ü'], `02${'00'.repeat(7)}016102c3bc`],
+    ['Array(String)', [], '00'.repeat(8)],
   ])('writes %s %s', (type, value, hex) => {
     expect(cellsOf(type, value)).toBe(hex);
+  });
+
+  it('counts the texts of arrays over all rows, and anew in the next block', () => {
+    const block = new NativeBlock([{ name: 'c', type: 'Array(String)' }]);
+    const head = 2 + 2 + 1 + 'Array(String)'.length;
+    block.add([['a']], []);
+    block.add([['b', 'c']], []);
+    const ends = (...of: readonly number[]) => of.map((end) => `0${end}${'00'.repeat(7)}`).join('');
+    expect(block.take().subarray(head).toString('hex')).toBe(`${ends(1, 3)}016101620163`);
+    block.clear();
+    block.add([['d']], []);
+    expect(block.take().subarray(head).toString('hex')).toBe(`${ends(1)}0164`);
   });
 
   it.each<[ColumnType, Value]>([
@@ -70,6 +89,11 @@ describe('a block', () => {
     ['UUID', '00112233-4455-6677-8899-aabbccddeefé'],
     ['UUID', '00112233.4455-6677-8899-aabbccddeeff'],
     ['Nullable(UUID)', ''],
+    ['Int256', 2n ** 255n],
+    ['Int256', 1],
+    ['Float64', 1n],
+    ['Array(String)', 'a'],
+    ['Array(String)', [null] as unknown as readonly string[]],
   ])('refuses %s %s, for which there is a dead letter', (type, value) => {
     expect(() => cellsOf(type, value)).toThrow(expect.objectContaining({ action: 'dead-letter' }));
   });

@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest';
 import {
   microsCell,
   millisCell,
-  nullableTextCell,
   secondsCell,
   textCell,
   textCells,
@@ -50,9 +49,13 @@ describe('cells', () => {
   });
 
   it('tell NULL from a text that looks like it, and from nothing', () => {
-    expect(nullableTextCell(null)).toBe('\\N');
-    expect(nullableTextCell('\\N')).toBe('\\\\N');
-    expect(nullableTextCell('')).toBe('');
+    const columns = [{ name: 'c', type: 'Nullable(String)' }] as const;
+    expect([null, '\\N', ''].map((value) => textCells(columns, [value]))).toEqual(['\\N', '\\\\N', '']);
+  });
+
+  it('quote the texts of an array', () => {
+    expect(textCells([{ name: 'c', type: 'Array(String)' }], [["it's", 'a\tb']])).toBe("['it\\'s','a\\tb']");
+    expect(textCells([{ name: 'c', type: 'Array(String)' }], [[]])).toBe('[]');
   });
 
   it('write times exactly, with ten digits of seconds', () => {
