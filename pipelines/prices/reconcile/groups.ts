@@ -46,10 +46,11 @@ export function partsOf(stocks: readonly bigint[], bars: Stocks): readonly (read
   return divided(stocks, bars, BARS_OF_PART);
 }
 
+/** In the order of their ids, as tables are kept: neighbours are read together. */
 function divided(of: readonly bigint[], bars: Stocks, most: number): readonly (readonly bigint[])[] {
   const parts: bigint[][] = [[]];
   let count = 0;
-  for (const stock of of) {
+  for (const stock of [...of].sort((a, b) => (a < b ? -1 : 1))) {
     const more = bars.get(stock)?.bars ?? 0;
     if (count > 0 && count + more > most) {
       parts.push([]);

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ByteWriter } from '../../../engine/avro/byte-writer.ts';
 import { candleKeyDecoder, encodeCandleKey } from '../../../pipelines/prices/codec/candle.ts';
 import { CompactedTopic } from '../../../pipelines/prices/reconcile/compacted.ts';
-import { groupsOf } from '../../../pipelines/prices/reconcile/groups.ts';
+import { groupsOf, partsOf } from '../../../pipelines/prices/reconcile/groups.ts';
 import { CANDLE_KINDS, type PricesSource } from '../../../pipelines/prices/reconcile/source.ts';
 import { Spill, type SpiltRecord } from '../../../pipelines/prices/reconcile/spill.ts';
 import { Suspects } from '../../../pipelines/prices/reconcile/suspects.ts';
@@ -51,6 +51,13 @@ describe('groups of stocks', () => {
       [true, true, true, true],
     ];
     expect(kinds).toEqual([byMinutes, byMinutes, byMinutes, all, all]);
+  });
+
+  it('are neighbours, in whatever order Postgres tells of them', async () => {
+    const backwards = new Map([...BARS].reverse());
+    const shuffled = { stocks: async () => backwards } as unknown as PricesSource;
+    expect((await groupsOf(shuffled, null)).list.map(({ stocks }) => stocks)).toEqual([[1n, 2n], [3n], [4n], [5n]]);
+    expect(partsOf([3n, 11n, 2n, 1n], BARS)).toEqual([[1n, 2n], [3n], [11n]]);
   });
 
   it('are those of open suspects, and nobody else', async () => {
