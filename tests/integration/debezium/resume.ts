@@ -37,11 +37,11 @@ export async function storedUntil(
   return stored;
 }
 
-/** Stops the connector, and starts it at an offset with another configuration. */
-export async function resumeAt(
+/** Stops the connector with its task, and starts it with another configuration: at an offset, else where it was. */
+export async function resume(
   { api, url }: { readonly api: ConnectApi; readonly url: string },
-  offset: StoredOffset,
   config: ConnectorConfig,
+  offset?: StoredOffset,
 ): Promise<void> {
   await stopped(api);
   const ask = async (method: string, path: string, body?: unknown) => {
@@ -55,7 +55,7 @@ export async function resumeAt(
     });
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
   };
-  await ask('PATCH', 'offsets', { offsets: [{ partition: { server: 'cdc' }, offset }] });
+  if (offset !== undefined) await ask('PATCH', 'offsets', { offsets: [{ partition: { server: 'cdc' }, offset }] });
   await api.putConfig(CONNECTOR_NAME, config);
   await ask('PUT', 'resume');
 }
