@@ -33,6 +33,7 @@ const PRICES_BEFORE = [
   ...['previous_close_e6', 'previous_high_e6', 'previous_low_e6'],
   ...['high_20d_e6', 'low_20d_e6', 'high_52w_e6', 'low_52w_e6'],
 ] as readonly Numbers[];
+const NUMBERS: readonly Numbers[] = [...FIGURES, ...AVERAGES, ...PRICES_BEFORE];
 
 /** In the order of `valuesOf`. */
 const COLUMNS: readonly Column[] = [
@@ -65,7 +66,7 @@ function valuesOf(
     return values;
   }
   values.push(row.symbol, row.end, row.final ? 1 : 0, row.signals);
-  for (const names of [FIGURES, AVERAGES, PRICES_BEFORE]) for (const name of names) values.push(row[name]);
+  for (const name of NUMBERS) values.push(row[name]);
   return values;
 }
 
@@ -90,12 +91,16 @@ function indicatorRows(record: SinkRecord<TimedIndicators>, emit: EmitRow): void
   const { body, timeMs } = record.value;
   const at = { lsn: 0n, timeMs };
   switch (body.kind) {
-    case 'Indicators':
-      emit(0, valuesOf({ ...body, kind: 'candle' }, at, body));
+    case 'Indicators': {
+      const { stock_id, interval, start } = body;
+      emit(0, valuesOf({ kind: 'candle', stock_id, interval, start }, at, body));
       return;
-    case 'IndicatorsBehind':
-      emit(0, valuesOf({ ...body, kind: 'behind', start: body.from }, at, null));
+    }
+    case 'IndicatorsBehind': {
+      const { stock_id, interval, from } = body;
+      emit(0, valuesOf({ kind: 'behind', stock_id, interval, start: from }, at, null));
       return;
+    }
     case 'IndicatorsAsOf':
       emit(0, valuesOf(stampOf(body.partition), { lsn: body.source_lsn, timeMs: body.stream_time }, null));
       return;
