@@ -87,11 +87,8 @@ export class KafkaClient implements LogClient {
 
   async committed(group: string, topic: string, partition: number): Promise<OffsetAndMetadata | null> {
     return await this.#retried(`committed offset of ${group}`, async () => {
-      const coordinator = await this.#cluster.groupCoordinator(group);
-      const { responses } = await coordinator.offsetFetch({
-        groupId: group,
-        topics: [{ topic, partitions: [{ partition }] }],
-      });
+      const topics = [{ topic, partitions: [{ partition }] }];
+      const { responses } = await this.#cluster.askGroup(group, (c) => c.offsetFetch({ groupId: group, topics }));
       const found = responses[0]?.partitions[0];
       if (found === undefined || found.offset === '-1') return null;
       return { offset: BigInt(found.offset), metadata: found.metadata ?? '' };

@@ -9,6 +9,7 @@ import createSocketFactory from 'kafkajs/src/network/socketFactory.js';
 import Encoder from 'kafkajs/src/protocol/encoder.js';
 import { createErrorFromCode } from 'kafkajs/src/protocol/error.js';
 import { SluiceError } from '../../engine/errors.ts';
+import { type CoordinatorKind, Coordinators } from './coordinators.ts';
 import { kafkaError } from './errors.ts';
 import { mendTimers } from './mend-timers.ts';
 import { WireReader, type WireWriter } from './wire.ts';
@@ -61,8 +62,7 @@ export interface RawCluster {
   findGroupCoordinator(o: { groupId: string; coordinatorType: number }): Promise<RawBroker>;
 }
 
-const GROUP = 0;
-const TRANSACTION = 1;
+const COORDINATOR_TYPES: Readonly<Record<CoordinatorKind, number>> = { group: 0, transaction: 1 };
 
 /** kafkajs logs every retriable answer as an error; what matters reaches us as a thrown error anyway. */
 function silentLogger(): object {
@@ -79,6 +79,7 @@ function closed(): SluiceError {
 /** A connected cluster: one connection per broker for fetches, one for everything else. */
 export class KafkaCluster {
   readonly #raw: RawCluster;
+  readonly #coordinators: Coordinators<RawBroker>;
   readonly #topics = new Set<string>();
   /** kafkajs may open a connection again for a request that was on its way: closing closes what there is. */
   readonly #sockets = new Set<Socket>();
@@ -105,6 +106,15 @@ export class KafkaCluster {
       maxInFlightRequests: null,
       isolationLevel: 1,
       retry: { initialRetryTime: 50, retries: 6, maxRetryTime: 1_000, factor: 0.2, multiplier: 2 },
+    });
+    this.#coordinators = new Coordinators({
+      find: async (kind, id) =>
+        await this.#raw
+          .findGroupCoordinator({ groupId: id, coordinatorType: COORDINATOR_TYPES[kind] })
+          .catch((error: unknown) => {
+            throw kafkaError(error, `find the coordinator of ${id}`);
+          }),
+      broker: async (nodeId) => await this.broker(nodeId),
     });
   }
 
@@ -168,19 +178,16 @@ export class KafkaCluster {
     return await this.broker(await this.leaderId(topic, partition));
   }
 
-  async groupCoordinator(group: string): Promise<RawBroker> {
-    return await this.#coordinator(group, GROUP);
-  }
-
-  async transactionCoordinator(transactionalId: string): Promise<RawBroker> {
-    return await this.#coordinator(transactionalId, TRANSACTION);
-  }
-
-  async #coordinator(groupId: string, coordinatorType: number): Promise<RawBroker> {
+  /** Puts a question to the coordinator of a group. */
+  async askGroup<T>(group: string, question: (coordinator: RawBroker) => Promise<T>): Promise<T> {
     await this.connect();
-    return await this.#raw.findGroupCoordinator({ groupId, coordinatorType }).catch((error: unknown) => {
-      throw kafkaError(error, `find the coordinator of ${groupId}`);
-    });
+    return await this.#coordinators.ask('group', group, question);
+  }
+
+  /** Puts a question to the coordinator of a transactional id. */
+  async askTransaction<T>(transactionalId: string, question: (coordinator: RawBroker) => Promise<T>): Promise<T> {
+    await this.connect();
+    return await this.#coordinators.ask('transaction', transactionalId, question);
   }
 
   /** Lets requests under way end for a moment, then closes every connection. */

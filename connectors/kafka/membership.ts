@@ -52,13 +52,13 @@ export class KafkaMembership implements Membership {
     const { group } = this.#options;
     const { topic, partition } = at;
     try {
-      const coordinator = await this.#cluster.groupCoordinator(group);
-      await coordinator.offsetCommit({
+      const request = {
         groupId: group,
         groupGenerationId: generation,
         memberId: this.#memberId,
         topics: [{ topic, partitions: [{ partition, offset: String(offset), metadata }] }],
-      });
+      };
+      await this.#cluster.askGroup(group, (coordinator) => coordinator.offsetCommit(request));
     } catch (error) {
       throw kafkaError(error, `commit ${topic}-${partition} at ${offset}`);
     }
@@ -100,23 +100,20 @@ export class KafkaMembership implements Membership {
   async #join(): Promise<void> {
     const { group, topic, sessionTimeoutMs, rebalanceTimeoutMs } = this.#options;
     await this.#cluster.know(topic);
-    const coordinator = await this.#cluster.groupCoordinator(group);
-    const joined = await coordinator.joinGroup({
+    const request = {
       groupId: group,
       sessionTimeout: sessionTimeoutMs,
       rebalanceTimeout: rebalanceTimeoutMs,
       memberId: this.#memberId,
       groupProtocols: [{ name: PROTOCOL, metadata: encodeClaim(topic, this.#owned) }],
-    });
+    };
+    const joined = await this.#cluster.askGroup(group, (coordinator) => coordinator.joinGroup(request));
     this.#memberId = joined.memberId;
     this.#generation = joined.generationId;
     const groupAssignment = joined.leaderId === joined.memberId ? await this.#assign(joined) : [];
-    const synced = await coordinator.syncGroup({
-      groupId: group,
-      generationId: joined.generationId,
-      memberId: joined.memberId,
-      groupAssignment,
-    });
+    const { generationId, memberId } = joined;
+    const answer = { groupId: group, generationId, memberId, groupAssignment };
+    const synced = await this.#cluster.askGroup(group, (coordinator) => coordinator.syncGroup(answer));
     this.#owned = decodeAssignment(synced.memberAssignment);
   }
 
@@ -142,12 +139,8 @@ export class KafkaMembership implements Membership {
       await this.#pause(heartbeatMs);
       if (this.#stopping) return;
       try {
-        const coordinator = await this.#cluster.groupCoordinator(group);
-        await coordinator.heartbeat({
-          groupId: group,
-          groupGenerationId: this.#generation,
-          memberId: this.#memberId,
-        });
+        const request = { groupId: group, groupGenerationId: this.#generation, memberId: this.#memberId };
+        await this.#cluster.askGroup(group, (coordinator) => coordinator.heartbeat(request));
         alive = Date.now();
       } catch (raw) {
         const error = kafkaError(raw, `heartbeat of ${group}`);
@@ -161,8 +154,8 @@ export class KafkaMembership implements Membership {
     if (this.#memberId === '') return;
     const { group } = this.#options;
     try {
-      const coordinator = await this.#cluster.groupCoordinator(group);
-      await coordinator.leaveGroup({ groupId: group, memberId: this.#memberId });
+      const request = { groupId: group, memberId: this.#memberId };
+      await this.#cluster.askGroup(group, (coordinator) => coordinator.leaveGroup(request));
     } catch {
       // The session timeout does the same later.
     }

@@ -105,14 +105,16 @@ export class KafkaTransactionalWriter implements TransactionalWriter {
     }
     const committed = offsets === null ? null : this.#commitOffsets(request, offsets);
     const [ends] = await Promise.all([this.#produceAll(encoded), committed]);
-    const coordinator = await this.#cluster.transactionCoordinator(transactionalId);
-    await coordinator.endTxn({ ...request, transactionResult: true }).catch((error: unknown) => {
-      throw new SluiceError(`The outcome of a commit of ${transactionalId} is unknown; the next fence tells`, {
-        code: 'COMMIT_UNKNOWN',
-        action: 'reconnect',
-        cause: error,
+    const end = { ...request, transactionResult: true };
+    await this.#cluster
+      .askTransaction(transactionalId, (c) => c.endTxn(end))
+      .catch((error: unknown) => {
+        throw new SluiceError(`The outcome of a commit of ${transactionalId} is unknown; the next fence tells`, {
+          code: 'COMMIT_UNKNOWN',
+          action: 'reconnect',
+          cause: error,
+        });
       });
-    });
     return ends;
   }
 
@@ -183,14 +185,13 @@ export class KafkaTransactionalWriter implements TransactionalWriter {
     const { group, topic, partition, offset, metadata } = offsets;
     const topics = [{ topic, partitions: [{ partition, offset: String(offset), metadata }] }];
     await this.#retried('TxnOffsetCommit', async () => {
-      const coordinator = await this.#cluster.groupCoordinator(group);
-      return await coordinator.txnOffsetCommit({ ...request, groupId: group, topics });
+      return await this.#cluster.askGroup(group, (c) => c.txnOffsetCommit({ ...request, groupId: group, topics }));
     });
   }
 
   async #asked<T>(doing: string, ask: (coordinator: RawBroker) => Promise<T>): Promise<T> {
     return await this.#retried(doing, async () => {
-      return await ask(await this.#cluster.transactionCoordinator(this.#options.transactionalId));
+      return await this.#cluster.askTransaction(this.#options.transactionalId, ask);
     });
   }
 
