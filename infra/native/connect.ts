@@ -29,6 +29,8 @@ function settings({ jars, ports }: Place): Readonly<Record<string, string | numb
     'scheduled.rebalance.max.delay.ms': 0,
     'session.timeout.ms': 6_000,
     'heartbeat.interval.ms': 2_000,
+    // Its own topics are quiet: each of its readers would ask the broker twice a second. What comes is answered at once.
+    'fetch.max.wait.ms': 5_000,
   };
 }
 
