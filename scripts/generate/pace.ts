@@ -13,20 +13,24 @@ export interface PaceOptions {
   readonly seconds: number;
 }
 
-/** The clock begins when it is made. */
+/** The clock begins when it is made. What is due grows tick by tick: a batch for whatever has become due meanwhile would be hundreds a second. */
 export class Pace {
   readonly #options: PaceOptions;
-  readonly #startedMs = performance.now();
+  readonly #now: () => number;
+  readonly #startedMs: number;
   #made = 0;
   /** What is never made up for. */
   #forgiven = 0;
 
-  constructor(options: PaceOptions) {
+  /** @param now milliseconds of a clock that never goes back */
+  constructor(options: PaceOptions, now: () => number = () => performance.now()) {
     this.#options = options;
+    this.#now = now;
+    this.#startedMs = now();
   }
 
   get elapsedMs(): number {
-    return performance.now() - this.#startedMs;
+    return this.#now() - this.#startedMs;
   }
 
   get timeIsOver(): boolean {
@@ -37,7 +41,8 @@ export class Pace {
   due(max: number): number {
     const { rate, seconds } = this.#options;
     if (rate === 0) return this.timeIsOver ? 0 : max;
-    const elapsedMs = seconds > 0 ? Math.min(this.elapsedMs, seconds * 1_000) : this.elapsedMs;
+    const tickedMs = Math.floor(this.elapsedMs / TICK_MS) * TICK_MS;
+    const elapsedMs = this.timeIsOver ? seconds * 1_000 : tickedMs;
     const due = Math.floor((elapsedMs * rate) / 1_000) - this.#made - this.#forgiven;
     const tooMuch = Math.max(0, due - Math.ceil((MAX_DEBT_MS * rate) / 1_000));
     this.#forgiven += tooMuch;
