@@ -24,6 +24,7 @@ import type { EngagementChange, RawEvent } from './codec/cdc.ts';
 import { correctableEvent, encodeContentPart } from './codec/event.ts';
 import { encodeKey, encodeRowKey } from './codec/key.ts';
 import { type ContentVersion, versionOf } from './content-path.ts';
+import { ROW_ORDER, topicKeyOf } from './enrich/order.ts';
 import { formatProgress, type MarkAt, parseProgress, type WalkCursor } from './enrich/progress.ts';
 import { RevisionWalk } from './enrich/revision-walk.ts';
 import { EnrichedRows, type RowsOptions, type SourceAt } from './enrich/rows.ts';
@@ -59,6 +60,7 @@ export function enrichStage(options: EnrichOptions): ViewStage {
     input: CDC_EVENTS,
     outputs: [CHANGES, EVENTS_V1],
     view: EVENTS_V1,
+    order: ROW_ORDER,
     dlq: DLQ,
     open: (task) => new Enrich(options, task),
   };
@@ -179,7 +181,8 @@ class Enrich implements StageProcessor {
     const versions = contents.versionsOf(contentId);
     const to = versions.indexOf(version);
     const entries = this.#store.scan(prefix, after, limit);
-    for (const { key } of entries) {
+    for (const entry of entries) {
+      const key = topicKeyOf(entry.key);
       this.#rows.begin(version.value.commitTsMs);
       // Not the scanned value: a content that changed twice is walked twice in one piece, and the scan sees only what is committed.
       const body = this.#rows.stored(key)!;

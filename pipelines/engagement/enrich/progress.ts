@@ -7,7 +7,7 @@ import { type Edition, FIRST_EDITION } from '../enrichment-deployment.ts';
 export interface WalkCursor {
   /** All content changes before this offset of the content topic are done … */
   readonly offset: bigint;
-  /** … and of the one at it, all rows up to this key. */
+  /** … and of the one at it, all rows up to this key of the store. */
   readonly after: Buffer | null;
 }
 
@@ -21,7 +21,7 @@ export interface MarkAt {
 
 /** The way of an edition over the rows that were there before it. */
 export interface RevisionPass {
-  /** All rows up to this key are done. */
+  /** All rows up to this key of the store are done. */
   readonly after: Buffer | null;
   /** How many they were … */
   readonly rows: number;
@@ -42,27 +42,33 @@ export interface Progress {
   readonly revision: RevisionProgress;
 }
 
+/** `row` is in the order of the store. Before it had one of its own there was `after` instead, in that of the topic's keys: what such a walk had done is walked again. */
 interface Written {
   readonly content: string;
-  readonly after: string | null;
+  readonly row?: string | null;
   readonly mark?: string;
   readonly markMs?: number;
   /** Number of the logic, revision. */
   readonly edition?: readonly [number, number];
-  readonly pass?: { readonly after: string | null; readonly rows: number; readonly of: number };
+  readonly pass?: { readonly row?: string | null; readonly rows: number; readonly of: number };
 }
 
 const textOf = (key: Buffer | null): string | null => key?.toString('base64') ?? null;
 const keyOf = (text: string | null): Buffer | null => (text === null ? null : Buffer.from(text, 'base64'));
 
+/** The rows counted are those up to the key. */
+function passOf({ row = null, rows, of }: NonNullable<Written['pass']>): RevisionPass {
+  return { after: keyOf(row), rows: row === null ? 0 : rows, of };
+}
+
 export function formatProgress({ cursor, mark, revision: { edition, pass } }: Progress): string {
   const written: Written = {
     content: String(cursor.offset),
-    after: textOf(cursor.after),
+    row: textOf(cursor.after),
     mark: String(mark.lsn),
     markMs: mark.timeMs,
     edition: [edition.logic, edition.revision],
-    ...(pass === null ? {} : { pass: { ...pass, after: textOf(pass.after) } }),
+    ...(pass === null ? {} : { pass: { row: textOf(pass.after), rows: pass.rows, of: pass.of } }),
   };
   return JSON.stringify(written);
 }
@@ -70,13 +76,13 @@ export function formatProgress({ cursor, mark, revision: { edition, pass } }: Pr
 /** null for an offset that was committed without it: by a tool that reset it, or never. */
 export function parseProgress(metadata: string): Progress | null {
   if (metadata === '') return null;
-  const { content, after, mark = '0', markMs = 0, edition, pass } = JSON.parse(metadata) as Written;
+  const { content, row = null, mark = '0', markMs = 0, edition, pass } = JSON.parse(metadata) as Written;
   return {
-    cursor: { offset: BigInt(content), after: keyOf(after) },
+    cursor: { offset: BigInt(content), after: keyOf(row) },
     mark: { lsn: BigInt(mark), timeMs: markMs },
     revision: {
       edition: edition === undefined ? FIRST_EDITION : { logic: edition[0], revision: edition[1] },
-      pass: pass === undefined ? null : { ...pass, after: keyOf(pass.after) },
+      pass: pass === undefined ? null : passOf(pass),
     },
   };
 }

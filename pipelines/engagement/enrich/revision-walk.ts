@@ -9,6 +9,7 @@
 import { SluiceError } from '../../../engine/errors.ts';
 import type { ViewStore } from '../../../engine/view-store.ts';
 import { type Edition, editionText, isAhead, sameEdition } from '../enrichment-deployment.ts';
+import { topicKeyOf } from './order.ts';
 import type { RevisionProgress } from './progress.ts';
 
 const EVERYTHING = Buffer.alloc(0);
@@ -27,12 +28,12 @@ export class RevisionWalk {
     return this.#progress;
   }
 
-  /** Revises up to `limit` rows. False when there were none left to look at. */
+  /** Revises up to `limit` rows, by the topic's keys. False when there were none left to look at. */
   piece(limit: number, revise: (key: Buffer) => void): boolean {
     const { edition, pass } = this.#progress;
     if (pass === null) return false;
     const entries = this.#store.scan(EVERYTHING, pass.after, limit);
-    for (const { key } of entries) revise(key);
+    for (const { key } of entries) revise(topicKeyOf(key));
     const rows = pass.rows + entries.length;
     const ended = entries.length < limit;
     this.#progress = { edition, pass: ended ? null : { ...pass, after: entries.at(-1)!.key, rows } };

@@ -3,6 +3,7 @@
  * in their order the candles of one batch are strewn over about as many pages as they are.
  */
 import { FRAME_BYTES } from '../../../engine/avro/framing.ts';
+import { highBytesFirst } from '../../../engine/avro/number-order.ts';
 import type { StoreOrder } from '../../../engine/view-store.ts';
 
 const MORE = 128;
@@ -19,18 +20,10 @@ function startAt(key: Buffer): number {
   return at + 2 + length;
 }
 
-/** The start, which is never negative, as the number of its bytes and these, the high ones first. */
+/** The start is never negative. */
 export const CANDLE_ORDER: StoreOrder = {
   name: 'candles-by-time',
-  keyOf(key) {
-    const at = startAt(key);
-    const size = key.length - at;
-    const ordered = Buffer.allocUnsafe(key.length + 1);
-    for (let index = 0; index < at; index++) ordered[index] = key[index]!;
-    ordered[at] = size;
-    for (let index = 1; index <= size; index++) ordered[at + index] = key[key.length - index]!;
-    return ordered;
-  },
+  keyOf: (key) => highBytesFirst(key, startAt(key)),
 };
 
 /** What the store's keys of the series of a key begin with, and one that is behind all of them. */

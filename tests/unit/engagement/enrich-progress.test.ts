@@ -12,7 +12,12 @@ const progress: fc.Arbitrary<Progress> = fc.record({
   mark: fc.record({ lsn: position, timeMs: count }),
   revision: fc.record({
     edition: fc.record({ logic: count, revision: count }),
-    pass: fc.option(fc.record({ after: fc.option(bytes), rows: count, of: count })),
+    pass: fc.option(
+      fc.oneof(
+        fc.record({ after: fc.constant(null), rows: fc.constant(0), of: count }),
+        fc.record({ after: bytes, rows: count, of: count }),
+      ),
+    ),
   }),
 });
 
@@ -39,9 +44,18 @@ describe('the progress committed with an offset', () => {
 
   it('reads what was committed before marks and editions were part of it', () => {
     const cursor = { offset: 7n, after: Buffer.from('key') };
-    expect(parseProgress('{"content":"7","after":"a2V5"}')).toEqual({ cursor, ...plain });
+    expect(parseProgress('{"content":"7","row":"a2V5"}')).toEqual({ cursor, ...plain });
     const mark = { lsn: 9n, timeMs: 0 };
-    expect(parseProgress('{"content":"7","after":"a2V5","mark":"9"}')).toEqual({ cursor, ...plain, mark });
+    expect(parseProgress('{"content":"7","row":"a2V5","mark":"9"}')).toEqual({ cursor, ...plain, mark });
+  });
+
+  it('walks a content and a pass from their beginnings where they were left in another order of the store', () => {
+    const left = '{"content":"7","after":"a2V5","edition":[1,2],"pass":{"after":"a2V5","rows":3,"of":5}}';
+    expect(parseProgress(left)).toEqual({
+      cursor: { offset: 7n, after: null },
+      mark: plain.mark,
+      revision: { edition: { logic: 1, revision: 2 }, pass: { after: null, rows: 0, of: 5 } },
+    });
   });
 
   it('stays below the size that a broker takes for the longest keys', () => {
