@@ -7,6 +7,7 @@ import type { LogClient, LogReader, LogRecord, OutputBatch } from './log.ts';
 import { readToEnd } from './restore.ts';
 import { type CheckpointedStore, segmentedStore } from './segmented-store.ts';
 import type { CheckpointedStage, Emit, StageProcessor, ViewStage } from './stage.ts';
+import { headStartMs } from './stagger.ts';
 import { ViewStore } from './view-store.ts';
 
 export interface TaskState {
@@ -105,7 +106,7 @@ function checkpointedState<V>(
 ): TaskState {
   const { store, processor, partition } = parts;
   const end = `${stage.changelog}-${partition}`;
-  let last = performance.now();
+  let last = performance.now() - headStartMs(partition, stage.checkpointMs);
   let writing = false;
   return {
     processor,

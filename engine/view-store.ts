@@ -11,6 +11,7 @@ import { ByteMap, hashOf } from './byte-map.ts';
 import { type Environment, openEnvironment } from './lmdb-environment.ts';
 import type { LogClient, LogReader, OutputBatch } from './log.ts';
 import { readToEnd } from './restore.ts';
+import { headStartMs } from './stagger.ts';
 
 export interface ViewEntry {
   readonly key: Buffer;
@@ -43,7 +44,7 @@ export class ViewStore {
   #overlay = new ByteMap();
   #committed = new ByteMap();
   #committedTo = 0n;
-  #flushedAt = performance.now();
+  #flushedAt: number;
 
   private constructor(
     { topic, partition, order }: { readonly topic: string; readonly partition: number; readonly order?: StoreOrder },
@@ -52,6 +53,7 @@ export class ViewStore {
     this.topic = topic;
     this.partition = partition;
     this.#environment = environment;
+    this.#flushedAt = performance.now() - headStartMs(partition, FLUSH_MS);
     this.#keyOf = order?.keyOf ?? ((key) => key);
   }
 
