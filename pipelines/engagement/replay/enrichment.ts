@@ -14,6 +14,7 @@ import { untilAnswered, type Waiting } from '../../operations/replay/waiting.ts'
 import { changeDecoder } from '../codec/change.ts';
 import { decodeEvent } from '../codec/event.ts';
 import { contentTable } from '../content-table.ts';
+import { ROW_ORDER } from '../enrich/order.ts';
 import { RevisionWalk } from '../enrich/revision-walk.ts';
 import { EnrichedRows } from '../enrich/rows.ts';
 import { enrichSchemas } from '../enrich/schemas.ts';
@@ -143,7 +144,7 @@ export async function compareEnrichment(options: CompareOptions): Promise<Enrich
     const logic = { contents: contents.rows, bodies, ids, rules: options.rules, policy: 'correct' } as const;
     for (let partition = 0; partition < (await client.partitions(EVENTS_V1)); partition++) {
       const dir = join(options.dir, String(partition));
-      const store = await ViewStore.open(client, reader, { topic: EVENTS_V1, partition, dir });
+      const store = await ViewStore.open(client, reader, { topic: EVENTS_V1, partition, dir, order: ROW_ORDER });
       try {
         await walkThrough(store, { rows: new EnrichedRows(logic, store, emit), tally, ...options });
       } finally {

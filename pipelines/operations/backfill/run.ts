@@ -13,6 +13,8 @@ import { Reading, type ReadingEnd, type ReadingOptions } from './reading.ts';
 
 /** Any number that nobody else locks by. */
 const LOCK_KEY = 7_310_579_661_004n;
+/** For a predecessor that was killed right before. */
+const LOCK_WAIT_MS = 2_000;
 
 export interface BackfillServers {
   readonly postgresUrl: string;
@@ -33,7 +35,7 @@ export type BackfillOptions = BackfillServers &
 export async function runBackfill(options: BackfillOptions): Promise<ReadingEnd> {
   const { postgresUrl: url, connect, schemas, clock, run } = options;
   const applicationName = 'sluice-backfill';
-  const lock = await trySessionLock({ url, applicationName }, LOCK_KEY);
+  const lock = await trySessionLock({ url, applicationName, waitMs: LOCK_WAIT_MS }, LOCK_KEY);
   if (lock === null) {
     throw new SluiceError('Another process drives the backfill: npm run backfill -- status', {
       code: 'BACKFILL_DRIVEN',

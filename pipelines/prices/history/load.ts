@@ -37,6 +37,8 @@ export interface Committed {
 const LOCK_KEY = 7_310_579_661_005n;
 const POLL_MS = 200;
 /** A pipeline that does not catch up with so long without any chunk has another problem. */
+/** For a predecessor that was killed right before. */
+const LOCK_WAIT_MS = 2_000;
 const HELD_MS = 600_000;
 const SOURCE_NAME = 'daily';
 
@@ -46,7 +48,7 @@ const SOURCE_NAME = 'daily';
  */
 export async function loadHistory(options: LoadOptions): Promise<HistoryRun> {
   const { postgresUrl: url } = options;
-  const lock = await trySessionLock({ url, applicationName: 'sluice-history' }, LOCK_KEY);
+  const lock = await trySessionLock({ url, applicationName: 'sluice-history', waitMs: LOCK_WAIT_MS }, LOCK_KEY);
   if (lock === null) {
     throw new SluiceError('Another process loads history: npm run history -- status', {
       code: 'HISTORY_DRIVEN',

@@ -130,8 +130,9 @@ it('is driven by one process, until that is gone', async () => {
   const options = { url, applicationName: 'test' };
   const lock = await trySessionLock(options, 1n);
   expect(await trySessionLock(options, 1n)).toBeNull();
+  const waiting = trySessionLock({ ...options, waitMs: 30_000 }, 1n);
   await lock?.release();
-  const again = await trySessionLock(options, 1n);
+  const again = await waiting;
   expect(again).not.toBeNull();
   await again?.release();
 });
