@@ -38,7 +38,6 @@ const [A, B, C] = ['a', 'b', 'c'].map((digit) => `00000000-0000-4000-8000-000000
   string,
   string,
 ];
-const PARTITIONS = [0, 1, 2, 3];
 
 interface Outcome {
   readonly code: number;
@@ -79,11 +78,11 @@ async function expectEqual(): Promise<void> {
 
 /** Keys and operations of what was written behind the offsets. */
 async function writtenSince(topic: string, from: ReadonlyMap<number, bigint>): Promise<(string | null)[]> {
-  const ends = await log.offsets(topic, PARTITIONS, 'lastStable');
+  const ends = await log.offsets(topic, pipeline.partitions, 'lastStable');
   const keys: (string | null)[] = [];
   const reader = log.reader({ minBytes: 1, maxWaitMs: 50, maxBufferedBytes: 8 << 20 });
   try {
-    for (const partition of PARTITIONS) {
+    for (const partition of pipeline.partitions) {
       const range = { topic, partition, from: from.get(partition)!, end: ends.get(partition)! };
       await readToEnd(reader, range, ({ records }) => {
         for (const { key } of records) keys.push(key?.toString('hex') ?? null);
@@ -98,8 +97,8 @@ async function writtenSince(topic: string, from: ReadonlyMap<number, bigint>): P
 it('reads 10,000 rows of two contents as 10,000 rows, and changes nothing where they are there already', async () => {
   await insert([A, B], 10_000);
   await expectEqual();
-  const captured = await log.offsets(CDC_EVENTS, PARTITIONS, 'lastStable');
-  const changes = await log.offsets(CHANGES, PARTITIONS, 'lastStable');
+  const captured = await log.offsets(CDC_EVENTS, pipeline.partitions, 'lastStable');
+  const changes = await log.offsets(CHANGES, pipeline.partitions, 'lastStable');
   const { code, result } = await backfill(...ALL, '--rate', '20000');
   expect({ code, ...result.strays, compared: result.compared.result }).toMatchObject({
     code: 0,

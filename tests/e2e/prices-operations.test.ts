@@ -131,7 +131,7 @@ const backfill = async (...args: readonly string[]) => await command<Backfilled>
 async function rowsTold(): Promise<{ readonly captured: Set<string>; readonly byCommands: Set<string> }> {
   const told = { captured: new Set<string>(), byCommands: new Set<string>() };
   const reader = kafka.reader({ minBytes: 1, maxWaitMs: 50, maxBufferedBytes: 8 << 20 });
-  const ends = await kafka.offsets(CDC_PRICES, [0, 1, 2, 3], 'lastStable');
+  const ends = await kafka.offsets(CDC_PRICES, pipeline.partitions, 'lastStable');
   try {
     for (const [partition, end] of ends) {
       await readToEnd(reader, { topic: CDC_PRICES, partition, from: 0n, end }, ({ records }) => {
@@ -255,7 +255,7 @@ async function losePublicRecord(interval: string): Promise<void> {
   const reader = kafka.reader({ minBytes: 1, maxWaitMs: 50, maxBufferedBytes: 8 << 20 });
   const shown = new Map<string, PlainRecord>();
   try {
-    const ends = await kafka.offsets(CANDLES_V1, [0, 1, 2, 3], 'lastStable');
+    const ends = await kafka.offsets(CANDLES_V1, pipeline.partitions, 'lastStable');
     for (const [partition, end] of ends) {
       await readToEnd(reader, { topic: CANDLES_V1, partition, from: 0n, end }, async ({ records }) => {
         await keys.prepare(records.map(({ key }) => key));

@@ -101,9 +101,8 @@ async function footprint() {
     );
     return `${row!.n} ${row!.h}`;
   };
-  const partitions = Array.from({ length: config.SLUICE_PARTITIONS }, (_, partition) => partition);
   return {
-    captured: [...(await log.offsets(CDC_EVENTS, partitions, 'highWatermark'))],
+    captured: [...(await log.offsets(CDC_EVENTS, pipeline.partitions, 'highWatermark'))],
     log: await hash('SELECT * EXCEPT (inserted_at, write_before, generation) FROM engagement_changes'),
     rows: await hash('SELECT * FROM engagement_events'),
     hourly: await hash('SELECT * FROM engagement_hourly'),
