@@ -19,7 +19,7 @@ function roomIn(folder: string): number {
   }
 }
 
-/** Files run in the processes of those before: what each imports anew, in a fresh one, took an eighth of the whole run. */
+/** Files run in the processes of those before: a fresh one imports everything anew, which was 12 of the 40 seconds of the unit tests. */
 const SHARED_PROCESSES = { isolate: false, unstubEnvs: true, restoreMocks: true };
 
 /** First what needs no server; then parts on real servers and the whole, three files at a time: much of each is waiting for servers. */

@@ -62,6 +62,7 @@ export interface RawCluster {
   findGroupCoordinator(o: { groupId: string; coordinatorType: number }): Promise<RawBroker>;
 }
 
+/** As the protocol numbers them. https://kafka.apache.org/protocol#The_Messages_FindCoordinator */
 const COORDINATOR_TYPES: Readonly<Record<CoordinatorKind, number>> = { group: 0, transaction: 1 };
 
 /** kafkajs logs every retriable answer as an error; what matters reaches us as a thrown error anyway. */

@@ -2,9 +2,8 @@
  * Which broker coordinates a group or a transactional id, asked once and remembered while that broker answers for it. kafkajs asks before
  * every request: with short transactions that was more than a quarter of all requests to a broker.
  */
-import { kafkaError } from './errors.ts';
+import { isKafka, kafkaError } from './errors.ts';
 
-/** As the protocol numbers them. https://kafka.apache.org/protocol#The_Messages_FindCoordinator */
 export type CoordinatorKind = 'group' | 'transaction';
 
 export interface CoordinatorLookup<B> {
@@ -15,7 +14,7 @@ export interface CoordinatorLookup<B> {
 }
 
 /** A broker that answers so has done nothing: the question may go to another, even one that must not be asked twice. */
-const ELSEWHERE = 'KAFKA_NOT_COORDINATOR_FOR_GROUP';
+const ELSEWHERE = 'NOT_COORDINATOR_FOR_GROUP';
 
 export class Coordinators<B extends { readonly nodeId: number }> {
   readonly #lookup: CoordinatorLookup<B>;
@@ -36,7 +35,7 @@ export class Coordinators<B extends { readonly nodeId: number }> {
         return await question(known);
       } catch (error) {
         this.#known.delete(key);
-        if (kafkaError(error, '').code !== ELSEWHERE) throw error;
+        if (!isKafka(kafkaError(error, `ask the coordinator of ${id}`), ELSEWHERE)) throw error;
       }
     }
     const coordinator = await this.#lookup.find(kind, id);

@@ -17,6 +17,9 @@ export interface SessionLockOptions {
 
 const ASK_EVERY_MS = 50;
 
+/** For who may come right behind a predecessor that was killed. */
+export const TAKEOVER_WAIT_MS = 2_000;
+
 /** Takes the advisory lock, or returns null when another session holds it. Who loses the connection loses the lock without notice. */
 export async function trySessionLock(options: SessionLockOptions, key: bigint): Promise<SessionLock | null> {
   const client = new pg.Client(clientConfig(options));

@@ -4,19 +4,13 @@
  */
 import { FRAME_BYTES } from '../../../engine/avro/framing.ts';
 import { highBytesFirst, lowBytesFirst } from '../../../engine/avro/number-order.ts';
+import { cursor, readLength } from '../../../engine/avro/primitives.ts';
 import type { StoreOrder } from '../../../engine/view-store.ts';
-
-const MORE = 128;
 
 /** Where the id of the event begins in a key: behind the frame and the content, which the order leaves as they are. */
 function idAt(key: Buffer): number {
-  let at = FRAME_BYTES;
-  let zigzag = 0;
-  for (let factor = 1; ; factor *= MORE) {
-    const byte = key[at++]!;
-    zigzag += (byte % MORE) * factor;
-    if (byte < MORE) return at + zigzag / 2;
-  }
+  const length = readLength(key, FRAME_BYTES, key.length);
+  return cursor.at + length;
 }
 
 export const ROW_ORDER: StoreOrder = {

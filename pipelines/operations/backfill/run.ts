@@ -1,7 +1,7 @@
 /** A run from its beginning, or from where it was left. */
 import { NOTIFICATION_TOPIC } from '../../../connectors/debezium/config.ts';
 import { PostgresPool } from '../../../connectors/postgres/pool.ts';
-import { trySessionLock } from '../../../connectors/postgres/session-lock.ts';
+import { TAKEOVER_WAIT_MS, trySessionLock } from '../../../connectors/postgres/session-lock.ts';
 import type { SchemaSource } from '../../../engine/avro/framed-decoder.ts';
 import { SluiceError } from '../../../engine/errors.ts';
 import type { LogClient } from '../../../engine/log.ts';
@@ -13,8 +13,6 @@ import { Reading, type ReadingEnd, type ReadingOptions } from './reading.ts';
 
 /** Any number that nobody else locks by. */
 const LOCK_KEY = 7_310_579_661_004n;
-/** For a predecessor that was killed right before. */
-const LOCK_WAIT_MS = 2_000;
 
 export interface BackfillServers {
   readonly postgresUrl: string;
@@ -35,7 +33,7 @@ export type BackfillOptions = BackfillServers &
 export async function runBackfill(options: BackfillOptions): Promise<ReadingEnd> {
   const { postgresUrl: url, connect, schemas, clock, run } = options;
   const applicationName = 'sluice-backfill';
-  const lock = await trySessionLock({ url, applicationName, waitMs: LOCK_WAIT_MS }, LOCK_KEY);
+  const lock = await trySessionLock({ url, applicationName, waitMs: TAKEOVER_WAIT_MS }, LOCK_KEY);
   if (lock === null) {
     throw new SluiceError('Another process drives the backfill: npm run backfill -- status', {
       code: 'BACKFILL_DRIVEN',

@@ -5,7 +5,7 @@
  */
 import { parseLsn } from '../../../connectors/postgres/lsn.ts';
 import type { PostgresPool, Sql } from '../../../connectors/postgres/pool.ts';
-import { trySessionLock } from '../../../connectors/postgres/session-lock.ts';
+import { TAKEOVER_WAIT_MS, trySessionLock } from '../../../connectors/postgres/session-lock.ts';
 import { pause } from '../../../engine/backoff.ts';
 import { SluiceError } from '../../../engine/errors.ts';
 import { LOAD_BARS, MAKE_PARTITION } from '../bars-sql.ts';
@@ -37,8 +37,6 @@ export interface Committed {
 const LOCK_KEY = 7_310_579_661_005n;
 const POLL_MS = 200;
 /** A pipeline that does not catch up with so long without any chunk has another problem. */
-/** For a predecessor that was killed right before. */
-const LOCK_WAIT_MS = 2_000;
 const HELD_MS = 600_000;
 const SOURCE_NAME = 'daily';
 
@@ -48,7 +46,7 @@ const SOURCE_NAME = 'daily';
  */
 export async function loadHistory(options: LoadOptions): Promise<HistoryRun> {
   const { postgresUrl: url } = options;
-  const lock = await trySessionLock({ url, applicationName: 'sluice-history', waitMs: LOCK_WAIT_MS }, LOCK_KEY);
+  const lock = await trySessionLock({ url, applicationName: 'sluice-history', waitMs: TAKEOVER_WAIT_MS }, LOCK_KEY);
   if (lock === null) {
     throw new SluiceError('Another process loads history: npm run history -- status', {
       code: 'HISTORY_DRIVEN',
