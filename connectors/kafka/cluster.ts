@@ -11,7 +11,7 @@ import { createErrorFromCode } from 'kafkajs/src/protocol/error.js';
 import { SluiceError } from '../../engine/errors.ts';
 import { type CoordinatorKind, Coordinators } from './coordinators.ts';
 import { kafkaError } from './errors.ts';
-import { mendTimers } from './mend-timers.ts';
+import { mendKafkajs } from './mend.ts';
 import { WireReader, type WireWriter } from './wire.ts';
 
 export interface KafkaOptions {
@@ -88,7 +88,7 @@ export class KafkaCluster {
   #closed = false;
 
   constructor(options: KafkaOptions) {
-    mendTimers();
+    mendKafkajs();
     const timeout = options.requestTimeoutMs ?? 15_000;
     this.#raw = new KafkaJsCluster({
       logger: silentLogger(),

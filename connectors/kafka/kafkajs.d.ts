@@ -22,3 +22,21 @@ declare module 'kafkajs/src/network/requestQueue/index.js' {
   };
   export default RequestQueue;
 }
+declare module 'kafkajs/src/network/connection.js' {
+  /** One connection to one broker, opened again after it has ended. */
+  export interface RawConnection {
+    socket?: import('node:net').Socket;
+    /** What was received of an answer that is not whole yet, and how much of it there is and must be. */
+    chunks: Buffer[];
+    bytesBuffered: number;
+    bytesNeeded: number;
+    readonly authHandlers: { onError(): void } | null;
+    isConnected(): boolean;
+    connect(): Promise<boolean>;
+    disconnect(): Promise<boolean>;
+    send(request: object): Promise<unknown>;
+    sendAuthRequest(request: object): Promise<unknown>;
+  }
+  const Connection: { new (options: object): RawConnection; prototype: RawConnection };
+  export default Connection;
+}

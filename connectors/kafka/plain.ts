@@ -4,11 +4,11 @@ import kafkajs, { type Kafka, type SASLOptions } from 'kafkajs';
 import type { LogHeader } from '../../engine/log.ts';
 import type { KafkaOptions } from './cluster.ts';
 import { kafkaError } from './errors.ts';
-import { mendTimers } from './mend-timers.ts';
+import { mendKafkajs } from './mend.ts';
 
 /** A kafkajs client for scripts, with the same connection settings as the workers. */
 export function plainKafka(options: KafkaOptions): Kafka {
-  mendTimers();
+  mendKafkajs();
   return new kafkajs.Kafka({
     clientId: options.clientId,
     brokers: [...options.brokers],
