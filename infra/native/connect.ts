@@ -27,8 +27,13 @@ function settings({ jars, ports }: Place): Readonly<Record<string, string | numb
     'status.storage.partitions': 1,
     // One worker: there is nobody whose return is worth waiting for.
     'scheduled.rebalance.max.delay.ms': 0,
-    'session.timeout.ms': 6_000,
-    'heartbeat.interval.ms': 2_000,
+    // A Connect that starts again waits for the end of the session of the one that was killed: about as long as it takes to start.
+    'session.timeout.ms': 10_000,
+    // Also for how long the broker may be away before all tasks are taken for lost and stopped: longer than its own restart.
+    'heartbeat.interval.ms': 5_000,
+    // A task that waits for the broker cannot stop before it is back. Given up after five seconds, as by default, it would go on in the
+    // background, with its connection to the slot, while its successor starts.
+    'task.shutdown.graceful.timeout.ms': 30_000,
     // Its own topics are quiet: each of its readers would ask the broker twice a second. What comes is answered at once.
     'fetch.max.wait.ms': 5_000,
   };

@@ -29,6 +29,9 @@ function settings({ home, ports }: Place): Readonly<Record<string, string | numb
     'share.coordinator.state.topic.replication.factor': 1,
     'share.coordinator.state.topic.min.isr': 1,
     'group.initial.rebalance.delay.ms': 0,
+    // After a crash the controller lets the broker in again when its last session has ended: nine seconds with no broker by default.
+    'broker.session.timeout.ms': 3_000,
+    'broker.heartbeat.interval.ms': 500,
     // A killed worker's open transaction holds up every reader behind it until the broker looks for it.
     'transaction.abort.timed.out.transaction.cleanup.interval.ms': 1_000,
     'log.cleaner.dedupe.buffer.size': 16 * 1024 * 1024,
