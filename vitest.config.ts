@@ -2,9 +2,11 @@ import { statfsSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 import Interleaved from './tests/support/sequencer.ts';
 
-// A test's servers live for a minute or two: the JVM's second compiler would cost more than it saves. Set here and not in
+// A test's servers live for a minute or two: the JVM's second compiler would cost more than it saves, and so does proving the same classes sound at each
+// start. Set here and not in
 // `test.env`, since the global set-up runs in this process.
-process.env.SLUICE_JAVA_OPTIONS ??= '-XX:TieredStopAtLevel=1';
+process.env.SLUICE_JAVA_OPTIONS ??=
+  '-XX:TieredStopAtLevel=1 -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote';
 
 // The servers' folders in memory, where there is enough of it: files that live for minutes cost more in making and removing them on a disk than
 // all that the servers do with them. What a kill leaves behind is the same, since the system outlives it.
@@ -21,9 +23,6 @@ function roomIn(folder: string): number {
 
 /** Files run in the processes of those before: a fresh one imports everything anew, which was 12 of the 40 seconds of the unit tests. */
 const SHARED_PROCESSES = { isolate: false, unstubEnvs: true, restoreMocks: true };
-
-/** First what needs no server; then parts on real servers and the whole, three files at a time: much of each is waiting for servers. */
-const ON_SERVERS = { maxWorkers: 3, ...SHARED_PROCESSES, sequence: { groupOrder: 1 } };
 
 export default defineConfig({
   test: {
@@ -42,21 +41,16 @@ export default defineConfig({
       },
       {
         test: {
-          name: 'integration',
-          include: ['tests/integration/**/*.test.ts'],
+          // Parts on real servers, and the whole, three files at a time: much of each is waiting for servers. One project, since each has processes of its own.
+          name: 'servers',
+          include: ['tests/integration/**/*.test.ts', 'tests/e2e/**/*.test.ts'],
           globalSetup: ['tests/support/servers.ts'],
-          testTimeout: 120_000,
-          hookTimeout: 180_000,
-          ...ON_SERVERS,
-        },
-      },
-      {
-        test: {
-          name: 'e2e',
-          include: ['tests/e2e/**/*.test.ts'],
+          maxWorkers: 3,
+          ...SHARED_PROCESSES,
           testTimeout: 600_000,
           hookTimeout: 300_000,
-          ...ON_SERVERS,
+          // After what needs no server.
+          sequence: { groupOrder: 1 },
         },
       },
     ],

@@ -136,7 +136,7 @@ it('puts aside one record of every kind, goes on, shows each, and counts them wh
   await inject(key, Buffer.from('garbage'));
   await inject(key, capturedInsert(known, foreign, Date.now()));
   // The registry numbers schemas in turn: this one is not there yet.
-  const missing = known + 1;
+  const missing = known + 1_000_000;
   await inject(key, capturedInsert(missing, foreign, Date.now()));
   await untilOpen({
     ...{ NEGATIVE_DURATION: 3, FUTURE_EVENT: 1, UNKNOWN_CONTENT: 1, SINK_REFUSED: 1 },

@@ -27,6 +27,7 @@ beforeAll(async () => {
   pipeline = await startPipeline({
     instances: 1,
     others: ['prices.candles', 'prices.gateway', 'sluice.monitor'],
+    ownRegistry: true,
     env: {
       SLUICE_MONITOR_INTERVAL_MS: '500',
       SLUICE_PIPELINES: 'all',

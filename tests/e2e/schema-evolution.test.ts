@@ -24,7 +24,7 @@ let registry: RegistryClient;
 let traffic: SqlTraffic;
 
 beforeAll(async () => {
-  pipeline = await startPipeline({ instances: 1 });
+  pipeline = await startPipeline({ instances: 1, ownRegistry: true });
   const config = loadConfig(pipeline.env);
   postgres = new PostgresPool({ url: config.SLUICE_POSTGRES_URL, applicationName: 'schema-evolution-test' });
   clickHouse = clickHouseClient(clickHouseConfig(config));

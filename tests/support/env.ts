@@ -1,4 +1,4 @@
-/** The real servers of an integration run, as the global set-up started them. */
+/** The real servers that test files share, as the global set-up started them. */
 import { inject } from 'vitest';
 
 declare module 'vitest' {

@@ -2,10 +2,13 @@
 import { mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { SERVICES } from '../../infra/native/layout.ts';
 import { type Stack, startStack } from '../../infra/native/stack.ts';
 import { Children, type WorkerChild } from '../../scripts/start/children.ts';
 import { deploy } from '../../scripts/start/deploy.ts';
 import { mustRun, runScript, type TaskResult } from '../../scripts/start/task.ts';
+import { diagnosis } from './diagnosis.ts';
+import { stackEnv } from './env.ts';
 import { freePortBase } from './ports.ts';
 import { trafficDuring } from './traffic.ts';
 
@@ -44,6 +47,8 @@ export interface PipelineOptions {
   /** Processes to start once, beside the workers. */
   readonly others?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** A registry for this stack alone: where the test ends it, cuts it off or changes its rules. */
+  readonly ownRegistry?: boolean;
   /** What the workers see otherwise than the scripts do, for instance a server behind a proxy. */
   readonly workerEnv?: (env: NodeJS.ProcessEnv) => Promise<NodeJS.ProcessEnv>;
 }
@@ -64,8 +69,13 @@ function settings(instances: number): NodeJS.ProcessEnv {
 export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
   const home = mkdtempSync(join(tmpdir(), 'sluice-e2e-'));
   const portBase = await freePortBase();
-  const stack = await startStack({ home, portBase });
-  const env: NodeJS.ProcessEnv = { ...process.env, ...stack.env, ...settings(options.instances), ...options.env };
+  const shared = options.ownRegistry !== true;
+  const services = SERVICES.filter((service) => service !== 'registry' || !shared);
+  const stack = await startStack({ home, portBase, services });
+  const env: NodeJS.ProcessEnv = {
+    ...{ ...process.env, ...stack.env, ...settings(options.instances), ...options.env },
+    ...(shared ? { SLUICE_REGISTRY_URL: stackEnv().SLUICE_REGISTRY_URL } : {}),
+  };
   const sets: Children[] = [];
   const stateDirs: string[] = [];
   const stop = async () => {
@@ -112,7 +122,8 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
         .split('\n')
         .findLast((line) => line.startsWith('{'));
       const report = last === undefined ? { result: 'no report' } : (JSON.parse(last) as { result: string });
-      return { code, report, output };
+      const told = report.result === 'equal' || report.result === 'different';
+      return { code, report, output: told ? output : `${output}\n${await diagnosis(stack, sets)}` };
     },
     stop,
   };

@@ -10,7 +10,7 @@ const ALL_BEGUN = 0.75;
 export default class Interleaved extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
-    const of = (project: string) => sorted.filter((file) => file.project.name === project);
+    const of = (folder: string) => sorted.filter((file) => file.moduleId.includes(`/tests/${folder}/`));
     const [wholes, parts] = [of('e2e'), of('integration')];
     const others = sorted.filter((file) => !wholes.includes(file) && !parts.includes(file));
     const placed = [

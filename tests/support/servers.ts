@@ -1,4 +1,7 @@
-/** Starts the servers that integration tests share: a broker and a registry on free ports, in a folder of their own. */
+/**
+ * Starts the servers that test files share, on free ports, in a folder of their own: a broker for the integration tests, and a registry for those and for
+ * the end-to-end stacks. What they register is the same, and each of its own would be one more JVM.
+ */
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
