@@ -176,7 +176,8 @@ async function main(): Promise<void> {
     const chosen = options.pipelines === null ? {} : { SLUICE_PIPELINES: options.pipelines };
     const env: NodeJS.ProcessEnv = { ...process.env, ...servers.env, ...chosen };
     const pipelines = shownOf(loadConfig(env).SLUICE_PIPELINES);
-    await deploy({ env, signal, say, warn: (text) => reporter.warn(text) });
+    const untilConnect = () => servers.untilConnect();
+    await deploy({ env, untilConnect, signal, say, warn: (text) => reporter.warn(text) });
     const workers = workersOf(pipelines, env);
     const home = servers.env.SLUICE_HOME ?? '';
     const feed = workers.includes(MARKET_GATEWAY) ? openFeedSession(env) : null;

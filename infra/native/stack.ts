@@ -40,6 +40,8 @@ export interface StackOptions {
   readonly portBase?: number;
   /** Only these servers (and no check that what they need is among them). */
   readonly services?: readonly Service[];
+  /** These start with the others, and `startStack` returns without them: whoever needs one waits for it with `untilUp`. */
+  readonly unawaited?: readonly Service[];
   readonly onEvent?: (event: StackEvent) => void;
   /** Aborted while the stack comes up, what is up is stopped and `startStack` throws INTERRUPTED; later it does nothing. */
   readonly signal?: AbortSignal;
@@ -88,14 +90,13 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const reaper = startReaper(lockOf(home));
     undo.push(() => reaper.close());
     const running = new RunningStack(place, servers, reaper, options.onEvent ?? (() => undefined), release);
+    const { unawaited = [] } = options;
     undo.push(() => running.stop());
     const interrupt = () => void running.stop();
     signal?.addEventListener('abort', interrupt);
-    try {
-      await running.start();
-    } finally {
-      signal?.removeEventListener('abort', interrupt);
-    }
+    await running.start(unawaited).finally(() => {
+      void running.whole().finally(() => signal?.removeEventListener('abort', interrupt));
+    });
     return running;
   } catch (error) {
     for (const step of undo.reverse()) await step();
@@ -127,6 +128,8 @@ class RunningStack implements Stack {
   readonly #reaper: Reaper;
   readonly #release: () => void;
   readonly #processes = new Map<Service, SupervisedProcess>();
+  /** The first start of each that `start` does not wait for. */
+  readonly #unawaited = new Map<Service, Promise<void>>();
   readonly #onEvent: (event: StackEvent) => void;
   #ready = false;
   #stopped: Promise<void> | null = null;
@@ -148,21 +151,33 @@ class RunningStack implements Stack {
     this.#release = release;
   }
 
-  async start(): Promise<void> {
+  async start(unawaited: readonly Service[]): Promise<void> {
     writeEnvironment(this.home, this.env);
     const failures: unknown[] = [];
-    const started = this.#servers.map((server) =>
-      this.#startServer(server).catch((error: unknown) => {
+    const started = this.#servers.map((server) => {
+      const up = this.#startServer(server);
+      if (unawaited.includes(server.service)) {
+        this.#unawaited.set(server.service, up);
+        // Told to whoever waits for it.
+        up.catch(() => {});
+        return Promise.resolve();
+      }
+      return up.catch((error: unknown) => {
         failures.push(error);
         // What one cannot do without, the others need not be waited for.
         return this.stop();
-      }),
-    );
+      });
+    });
     await Promise.all(started);
     if (failures.length > 0) throw failures[0];
     if (this.#stopped !== null) throw new Error('stopped while starting');
     this.#ready = true;
     this.#record();
+  }
+
+  /** Resolves when those that were not waited for are up too, or are not coming up. */
+  async whole(): Promise<void> {
+    await Promise.allSettled(this.#unawaited.values());
   }
 
   async #startServer(server: ServerDeclaration): Promise<void> {
@@ -187,8 +202,10 @@ class RunningStack implements Stack {
     return this.#process(service).kill(signal);
   }
 
-  untilUp(service: Service, timeoutMs?: number): Promise<void> {
-    return this.#process(service).untilUp(timeoutMs);
+  async untilUp(service: Service, timeoutMs?: number): Promise<void> {
+    await this.#unawaited.get(service);
+    this.#unawaited.delete(service);
+    await this.#process(service).untilUp(timeoutMs);
   }
 
   down(service: Service): Promise<void> {

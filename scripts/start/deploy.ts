@@ -6,6 +6,8 @@ const STEP_TIMEOUT_MS = 120_000;
 
 export interface DeployOptions {
   readonly env: NodeJS.ProcessEnv;
+  /** Where Kafka Connect may still be starting: the connector alone needs it. */
+  readonly untilConnect?: () => Promise<void>;
   readonly signal: AbortSignal;
   readonly say: (text: string) => void;
   readonly warn: (text: string) => void;
@@ -23,6 +25,7 @@ export async function deploy(options: DeployOptions): Promise<void> {
   say('Applying SQL, registering schemas, creating topics');
   await Promise.all([step('migrate.ts'), step('schemas.ts', 'register'), createTopics(options)]);
   // Needs the capture role and the topics.
+  await options.untilConnect?.();
   say('Registering the connector');
   await step('connector.ts', 'register');
 }

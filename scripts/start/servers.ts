@@ -7,6 +7,8 @@ export interface Servers {
   /** The first of the workers' metrics ports. */
   readonly metricsPort: number;
   status(): readonly ProcessStatus[];
+  /** Resolves when Kafka Connect, which takes longest, is up. Throws SERVICE_FAILED with the end of its log. */
+  untilConnect(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -24,12 +26,14 @@ export async function startNative(options: ServerOptions): Promise<Servers> {
     home: options.home,
     portBase: options.portBase,
     signal: options.signal,
+    unawaited: ['connect'],
     onEvent: (event) => (event.kind === 'progress' ? options.say(event.text) : options.onChange(event.status)),
   });
   return {
     env: stack.env,
     metricsPort: stack.ports.metrics,
     status: () => stack.status(),
+    untilConnect: () => stack.untilUp('connect'),
     stop: () => stack.stop(),
   };
 }

@@ -71,7 +71,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
   const portBase = await freePortBase();
   const shared = options.ownRegistry !== true;
   const services = SERVICES.filter((service) => service !== 'registry' || !shared);
-  const stack = await startStack({ home, portBase, services });
+  const stack = await startStack({ home, portBase, services, unawaited: ['connect'] });
   const env: NodeJS.ProcessEnv = {
     ...{ ...process.env, ...stack.env, ...settings(options.instances), ...options.env },
     ...(shared ? { SLUICE_REGISTRY_URL: stackEnv().SLUICE_REGISTRY_URL } : {}),
@@ -84,7 +84,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
   };
   try {
     const signal = AbortSignal.timeout(SCRIPT_MS);
-    await deploy({ env, signal, say: () => {}, warn: () => {} });
+    await deploy({ env, untilConnect: () => stack.untilUp('connect'), signal, say: () => {}, warn: () => {} });
     const workerEnv = { ...env, ...(await options.workerEnv?.(env)) };
     for (let instance = 0; instance < options.instances; instance++) {
       const folder = join(home, `instance-${instance}`);

@@ -158,6 +158,29 @@ describe('a stack', () => {
     expect(await portIsFree(portBase + 4)).toBe(true);
   });
 
+  it('returns without the servers that it was not to wait for, and says of one why it does not come up', async () => {
+    mkdirSync(home);
+    writeFileSync(join(home, 'redis'), 'not a folder');
+    const stack = await startStack({ home, portBase, services: ['postgres', 'redis'], unawaited: ['redis'] });
+    stacks.push(stack);
+    await expect(stack.untilUp('redis')).rejects.toMatchObject({ code: 'EEXIST' });
+    expect(
+      await onPostgres(stack.env.SLUICE_POSTGRES_URL, async (client) => (await client.query('SELECT 1')).rowCount),
+    ).toBe(1);
+  });
+
+  it('is interrupted while a server starts that it does not wait for', async () => {
+    const interrupted = new AbortController();
+    const { signal } = interrupted;
+    const stack = await startStack({ home, portBase, services: ['redis', 'kafka'], unawaited: ['kafka'], signal });
+    stacks.push(stack);
+    const up = stack.untilUp('kafka');
+    interrupted.abort();
+    await expect(up).rejects.toThrow();
+    await stack.stop();
+    expect(existsSync(join(home, 'stack.lock'))).toBe(false);
+  });
+
   it('ends cleanly when it is interrupted while it comes up', async () => {
     const interrupted = new AbortController();
     const pids: number[] = [];
