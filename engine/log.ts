@@ -34,6 +34,8 @@ export interface FetchedRun {
 export interface PartitionStream {
   /** The end of the partition as the last fetch saw it (open transactions included). */
   readonly highWatermark: bigint;
+  /** Whether any fetch of it was answered since it was opened: before, that nothing has arrived says nothing. */
+  readonly answered: boolean;
   /** What has arrived since the last call, or null after `waitMs` or a `wake()`. Throws what the fetch loop met (SluiceError). */
   next(waitMs: number): Promise<FetchedRun | null>;
   /** Makes a pending `next` return now. */

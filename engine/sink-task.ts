@@ -141,7 +141,6 @@ export class SinkTask<T> {
     this.#gathered = [];
     this.#gatheredTo = this.#position;
     this.#stream = input.open(definition.input, partition, this.#position);
-    this.#progressAt = performance.now();
   }
 
   /** A predecessor announced a range and may or may not have written it: exactly that range again. */
@@ -190,10 +189,11 @@ export class SinkTask<T> {
 
   async #turn(): Promise<void> {
     const run = await this.#stream!.next(IDLE_MS);
-    this.#progressAt = performance.now();
+    const alive = this.#stream!.answered;
+    if (alive) this.#progressAt = performance.now();
     if (this.#stopped) return;
     if (run === null) {
-      this.#options.succeeded?.();
+      if (alive) this.#options.succeeded?.();
       return;
     }
     await this.#options.definition.prepare(run.records);

@@ -106,7 +106,7 @@ export class StageTask {
     return this.#state?.processor.streamTimeMs() ?? 0;
   }
 
-  /** Milliseconds (performance.now) of the last turn of the loop; 0 while opening. */
+  /** Milliseconds (performance.now) of the last turn of the loop; 0 while opening, which ends with the first answer of the broker. */
   get progressAt(): number {
     return this.#progressAt;
   }
@@ -181,7 +181,6 @@ export class StageTask {
     this.#state = stage.kind === 'view' ? await openViewState(stage, open) : await openCheckpointedState(stage, open);
     probe?.('restored');
     this.#stream = input.open(stage.input, partition, this.#position);
-    this.#progressAt = performance.now();
   }
 
   /**
@@ -214,7 +213,8 @@ export class StageTask {
     const busy = state.processor.background?.() === true;
     const waiting = busy || this.#clockDue();
     const run = await this.#stream!.next(waiting ? 0 : IDLE_MS);
-    this.#progressAt = performance.now();
+    const alive = this.#stream!.answered;
+    if (alive) this.#progressAt = performance.now();
     probe?.('gathered');
     if (run !== null) {
       if (run.records.length > 0) await prepare(run.records, this.#options.partition);
@@ -229,7 +229,7 @@ export class StageTask {
       this.#tick(this.#position);
       await this.#commit(this.#position, 0);
     }
-    if (!this.#stopped) this.#options.succeeded?.();
+    if (alive && !this.#stopped) this.#options.succeeded?.();
   }
 
   #clockDue(): boolean {

@@ -32,6 +32,9 @@ export class StoppableReader implements LogReader {
       get highWatermark() {
         return stream.highWatermark;
       },
+      get answered() {
+        return stream.answered;
+      },
       next,
       wake: () => stream.wake(),
       close: () => {

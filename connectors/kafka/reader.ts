@@ -82,6 +82,10 @@ class Stream implements PartitionStream {
     this.#waiter?.();
   }
 
+  get answered(): boolean {
+    return this.stable !== null;
+  }
+
   /** Whether more is there already: then there is nothing to gather for. */
   get isBehind(): boolean {
     return this.stable === null || this.offset < this.stable;

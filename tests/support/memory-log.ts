@@ -69,6 +69,8 @@ export class MemoryLog implements LogClient {
   generation = 1;
   /** At most this many records in one run. */
   maxRun = 1_000_000;
+  /** Whether fetches of streams that are opened from now on are answered. */
+  answers = true;
 
   append(
     topic: string,
@@ -255,6 +257,7 @@ export class MemoryLog implements LogClient {
       get highWatermark() {
         return BigInt(entries().length);
       },
+      answered: this.answers,
       next: async (waitMs) => {
         let run = this.#visible(topic, partition, position, this.maxRun);
         if (run.next === position && !woken && waitMs > 0) {

@@ -172,6 +172,16 @@ describe('read_committed', () => {
     expect((await behind.next(10_000))?.next).toBe(2n);
   });
 
+  it('knows whether a fetch was answered, with nothing to read too', async () => {
+    const reader = client.reader({ minBytes: 1, maxWaitMs: 50, maxBufferedBytes: 1 << 20 });
+    open.push(reader);
+    const stream = reader.open(await topic(), 0, 0n);
+    expect(stream.answered).toBe(false);
+    expect(await stream.next(50)).toBeNull();
+    await expect.poll(() => stream.answered, { timeout: 10_000 }).toBe(true);
+    expect(await stream.next(0)).toBeNull();
+  });
+
   it('says so when the wanted offset is gone instead of going on elsewhere', async () => {
     const name = await topic();
     const reader = client.reader({ minBytes: 1, maxWaitMs: 50, maxBufferedBytes: 1 << 20 });

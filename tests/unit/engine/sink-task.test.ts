@@ -119,6 +119,25 @@ describe('a sink task', () => {
     await expect(taskOn(log, new Helpless()).run()).rejects.toMatchObject({ code: 'NO_REBUILD', action: 'fatal' });
   });
 
+  it('makes no progress before the broker has answered', async () => {
+    const started = async (answers: boolean) => {
+      const { log } = await filled();
+      log.answers = answers;
+      const task = taskOn(log, new RangeTarget());
+      return { log, task, running: task.run() };
+    };
+    const [deaf, hearing] = await Promise.all([started(false), started(true)]);
+    const progress = () => {
+      // What is written elsewhere lets both take a turn.
+      for (const { log } of [deaf, hearing]) log.append('elsewhere', 0, { value: null });
+      return hearing.task.progressAt;
+    };
+    await expect.poll(progress).toBeGreaterThan(0);
+    expect(deaf.task.progressAt).toBe(0);
+    for (const { task } of [deaf, hearing]) task.stop();
+    await Promise.all([deaf.running, hearing.running]);
+  });
+
   it('knows its lag and its stream time', async () => {
     const { log } = await filled('1', '2');
     const task = taskOn(log, new RangeTarget());

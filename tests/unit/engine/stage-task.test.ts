@@ -261,6 +261,28 @@ describe('a stage task', () => {
     expect(seen.indexOf('clock 9')).toBeGreaterThan(seen.indexOf('record 2'));
     expect(seen.indexOf('clock 10')).toBeGreaterThan(seen.indexOf('record 4'));
   });
+
+  it.each([true, false])('makes progress, with nothing to read, as the broker answers: %s', async (answers) => {
+    const log = new MemoryLog();
+    log.answers = answers;
+    let succeeded = 0;
+    let turns = 0;
+    const task = new StageTask({
+      ...{ stage: viewStage, partition: 0, client: log, input: log.reader(), restore: log.reader(), dir, metrics },
+      prepare: async () => {},
+      succeeded: () => void succeeded++,
+      probe: (step) => void (step === 'gathered' && turns++),
+    });
+    const running = task.run();
+    const woken = () => {
+      task.wake();
+      return turns;
+    };
+    await expect.poll(woken).toBeGreaterThan(2);
+    expect([task.progressAt > 0, succeeded > 0]).toEqual([answers, answers]);
+    task.stop();
+    await running;
+  });
 });
 
 /** The log of a broker that refuses transactions with a record of more than `max` bytes in an output. */
