@@ -6,17 +6,23 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import pg from 'pg';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { clickHouseClient } from '../../connectors/clickhouse/client.ts';
-import { KafkaClient } from '../../connectors/kafka/client.ts';
-import { appendRecords } from '../../connectors/kafka/plain.ts';
-import { REPOSITORY } from '../../infra/native/layout.ts';
-import { clickHouseConfig, kafkaOptions, loadConfig } from '../../pipelines/config.ts';
-import type { LetterCounts } from '../../pipelines/operations/dlq/catalogue.ts';
-import type { Described } from '../../pipelines/operations/dlq/describe.ts';
-import type { RedriveCounts } from '../../pipelines/operations/dlq/redrive.ts';
-import { type CapturedRow, CDC_KEY, CDC_VALUE, capturedInsert, capturedKey } from '../integration/reconcile/letters.ts';
-import { type Pipeline, startPipeline } from '../support/pipeline.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clickHouseClient } from '../../../connectors/clickhouse/client.ts';
+import { KafkaClient } from '../../../connectors/kafka/client.ts';
+import { appendRecords } from '../../../connectors/kafka/plain.ts';
+import { REPOSITORY } from '../../../infra/native/layout.ts';
+import { clickHouseConfig, kafkaOptions, loadConfig } from '../../../pipelines/config.ts';
+import type { LetterCounts } from '../../../pipelines/operations/dlq/catalogue.ts';
+import type { Described } from '../../../pipelines/operations/dlq/describe.ts';
+import type { RedriveCounts } from '../../../pipelines/operations/dlq/redrive.ts';
+import {
+  type CapturedRow,
+  CDC_KEY,
+  CDC_VALUE,
+  capturedInsert,
+  capturedKey,
+} from '../../integration/reconcile/letters.ts';
+import type { Pipeline } from '../../support/pipeline.ts';
 
 const TOPIC = 'cdc.public.engagement_events';
 const LATER = '9f3b8a52-0000-4000-8000-00000000000';
@@ -28,8 +34,8 @@ let kafka: KafkaClient;
 /** A content that is there. */
 let content: string;
 
-beforeAll(async () => {
-  pipeline = await startPipeline({ instances: 1 });
+async function prepare(shared: Pipeline): Promise<void> {
+  pipeline = shared;
   await pipeline.generate('--rate', '200', '--seconds', '3', '--contents', '40', '--seed', '5');
   postgres = new pg.Client({ connectionString: pipeline.env.SLUICE_POSTGRES_URL! });
   await postgres.connect();
@@ -37,12 +43,23 @@ beforeAll(async () => {
   content = (await postgres.query<{ id: string }>('SELECT id FROM content ORDER BY id LIMIT 1')).rows[0]!.id;
   // So that an event can be captured before its content.
   await postgres.query('ALTER TABLE engagement_events DROP CONSTRAINT engagement_events_content_exists');
-});
-afterAll(async () => {
-  await postgres?.end();
-  await kafka?.close();
-  await pipeline?.stop();
-});
+}
+
+/** On a stack that nothing has run on yet. */
+export function describePoison(shared: () => Pipeline): void {
+  describe('a bad record', () => {
+    beforeAll(async () => await prepare(shared()));
+    afterAll(async () => {
+      await postgres?.end();
+      await kafka?.close();
+    });
+    it(
+      'is put aside, of every kind, while others go on, can be looked at, and counts when its cause is mended',
+      everyKind,
+    );
+    it(`is written back once, as one of ${LETTERS}, killed in the middle and run twice, while rows flow`, manyLetters);
+  });
+}
 
 /** Runs the dlq command; the last line it prints is JSON. */
 async function dlq<T>(
@@ -113,7 +130,7 @@ async function inject(key: Buffer, value: Buffer): Promise<void> {
   await appendRecords(options, TOPIC, [{ partition: 0, key, value, headers: [], timestampMs: Date.now() }]);
 }
 
-it('puts aside one record of every kind, goes on, shows each, and counts them when the cause is mended', async () => {
+async function everyKind(): Promise<void> {
   const clickHouse = clickHouseClient(clickHouseConfig(loadConfig(pipeline.env)));
   const negative = await insertEvent({ durationMs: -5 });
   const future = await insertEvent({ at: new Date(Date.now() + 3 * 86_400_000).toISOString() });
@@ -181,9 +198,9 @@ it('puts aside one record of every kind, goes on, shows each, and counts them wh
   }
   await untilOpen({});
   await expectEqual();
-});
+}
 
-it(`writes ${LETTERS} letters back once, killed in the middle and run twice, while rows flow`, async () => {
+async function manyLetters(): Promise<void> {
   await postgres.query(
     `INSERT INTO engagement_events (content_id, user_id, event_type, event_ts, duration_ms, device)
      SELECT $1, gen_random_uuid(), 'play', now(), n, 'web' FROM generate_series(1, ${LETTERS}) AS n`,
@@ -212,7 +229,7 @@ it(`writes ${LETTERS} letters back once, killed in the middle and run twice, whi
   await untilOpen({});
   await expectEqual();
   expect((await reasons('redriven')).UNKNOWN_CONTENT).toBeGreaterThan(LETTERS / 2);
-});
+}
 
 const endOf = async (topic: string) => (await kafka.offsets(topic, [0], 'lastStable')).get(0)!;
 const contentEnd = async () => await endOf('cdc.public.content');
