@@ -2,9 +2,8 @@ import { statfsSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 import Interleaved from './tests/support/sequencer.ts';
 
-// A test's servers live for a minute or two: the JVM's second compiler would cost more than it saves, and so does proving the same classes sound at each
-// start. Set here and not in
-// `test.env`, since the global set-up runs in this process.
+// A test's servers live for a minute or two: the JVM's second compiler would cost more than it saves, and so does proving the same classes sound at
+// each start. Set here and not in `test.env`, since the global set-up runs in this process.
 process.env.SLUICE_JAVA_OPTIONS ??=
   '-XX:TieredStopAtLevel=1 -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote';
 
@@ -47,8 +46,7 @@ export default defineConfig({
           globalSetup: ['tests/support/servers.ts'],
           maxWorkers: 3,
           ...SHARED_PROCESSES,
-          testTimeout: 600_000,
-          hookTimeout: 300_000,
+          setupFiles: ['tests/support/timeouts.ts'],
           // After what needs no server.
           sequence: { groupOrder: 1 },
         },

@@ -204,7 +204,6 @@ class RunningStack implements Stack {
 
   async untilUp(service: Service, timeoutMs?: number): Promise<void> {
     await this.#unawaited.get(service);
-    this.#unawaited.delete(service);
     await this.#process(service).untilUp(timeoutMs);
   }
 

@@ -152,7 +152,7 @@ async function everyKind(): Promise<void> {
   const key = capturedKey(keys, foreign);
   await inject(key, Buffer.from('garbage'));
   await inject(key, capturedInsert(known, foreign, Date.now()));
-  // The registry numbers schemas in turn: this one is not there yet.
+  // The registry numbers schemas in turn: this one is not there yet, nor will it be when others register theirs behind.
   const missing = known + 1_000_000;
   await inject(key, capturedInsert(missing, foreign, Date.now()));
   await untilOpen({
