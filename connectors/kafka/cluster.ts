@@ -234,9 +234,8 @@ export async function sendRaw<T>(
         apiVersion: api.version,
         apiName: api.name,
         encode: async () => {
-          const encoder = new Encoder();
-          encoder.writeBufferInternal(payload);
-          return encoder;
+          // The body as it is: the library's own way in would copy it once more.
+          return Object.assign(new Encoder(0), { buf: payload, offset: payload.length });
         },
       },
       response: {

@@ -8,7 +8,7 @@ declare module 'kafkajs/src/network/socketFactory.js' {
   export default createSocketFactory;
 }
 declare module 'kafkajs/src/protocol/encoder.js' {
-  const Encoder: new () => { writeBufferInternal(buffer: Buffer): unknown };
+  const Encoder: new (bytes?: number) => { buf: Buffer; offset: number };
   export default Encoder;
 }
 declare module 'kafkajs/src/protocol/error.js' {

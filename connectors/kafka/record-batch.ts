@@ -30,20 +30,43 @@ interface Chunk {
   maxTimestamp: number;
 }
 
+/** About how many bytes of records go into one record batch: the broker bounds it (max.message.bytes). */
+const CHUNK_BYTES = 768 * 1024;
+const FIRST_BYTES = 16 * 1024;
+const KEPT_BUFFERS = 4;
+
 /**
- * Collects records of one partition, already in wire form. Split into chunks of about `chunkBytes`, because the broker bounds
- * one record batch (max.message.bytes).
+ * Memory that was written to and is free again. Made anew for each transaction it is most of what a stage allocates outside of its heap, and the
+ * garbage collector runs over the whole heap for every 64 MiB of that.
  */
+export class SpareBuffers {
+  readonly #buffers: Buffer[] = [];
+
+  /** One of at least `bytes`; what is in it is of no use. */
+  take(bytes: number): Buffer {
+    const kept = this.#buffers.pop();
+    return kept !== undefined && kept.length >= bytes ? kept : Buffer.allocUnsafe(Math.max(bytes, FIRST_BYTES));
+  }
+
+  /** Nobody may hold a view of it any longer. One that a large record has made is not kept. */
+  give(buffer: Buffer): void {
+    if (this.#buffers.length < KEPT_BUFFERS && buffer.length <= 2 * CHUNK_BYTES) this.#buffers.push(buffer);
+  }
+}
+
+/** Collects records of one partition, already in wire form, in chunks of about `chunkBytes`. */
 export class RecordBatchBuilder implements OutputBatch {
   readonly topic: string;
   readonly partition: number;
+  readonly #spare: SpareBuffers;
   readonly #chunkBytes: number;
-  readonly #chunks: Chunk[] = [];
+  #chunks: Chunk[] = [];
   #count = 0;
 
-  constructor(topic: string, partition: number, chunkBytes = 768 * 1024) {
+  constructor(topic: string, partition: number, spare: SpareBuffers, chunkBytes = CHUNK_BYTES) {
     this.topic = topic;
     this.partition = partition;
+    this.#spare = spare;
     this.#chunkBytes = chunkBytes;
   }
 
@@ -83,12 +106,15 @@ export class RecordBatchBuilder implements OutputBatch {
     this.#count++;
   }
 
-  /** The finished record batches, in order. */
+  /** The finished record batches, in order. Once: the memory of the records is given away. */
   encode(identity: BatchIdentity): Buffer[] {
     let sequence = identity.sequence;
-    return this.#chunks.map((chunk) => {
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    return chunks.map((chunk) => {
       const batch = encodeBatch(chunk, { ...identity, sequence });
       sequence = (sequence + chunk.count) % SEQUENCES;
+      this.#spare.give(chunk.buffer);
       return batch;
     });
   }
@@ -100,7 +126,7 @@ export class RecordBatchBuilder implements OutputBatch {
       return last;
     }
     const chunk = {
-      buffer: Buffer.allocUnsafe(Math.max(bytes, 16 * 1024)),
+      buffer: this.#spare.take(bytes),
       length: 0,
       count: 0,
       firstTimestamp: timestampMs,

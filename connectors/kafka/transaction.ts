@@ -10,7 +10,7 @@ import { SluiceError } from '../../engine/errors.ts';
 import type { OutputBatch, TransactionalWriter, TransactionOffsets } from '../../engine/log.ts';
 import { failOn, type KafkaCluster, type RawBroker, sendRaw } from './cluster.ts';
 import { isKafka, kafkaError } from './errors.ts';
-import { RecordBatchBuilder, SEQUENCES } from './record-batch.ts';
+import { RecordBatchBuilder, SEQUENCES, SpareBuffers } from './record-batch.ts';
 import { WireWriter } from './wire.ts';
 
 /** https://kafka.apache.org/protocol#The_Messages_Produce */
@@ -43,6 +43,7 @@ export class KafkaTransactionalWriter implements TransactionalWriter {
   readonly #options: TransactionOptions;
   #identity: Identity | null = null;
   readonly #sequences = new Map<string, number>();
+  readonly #spare = new SpareBuffers();
   #broken = false;
 
   /** Owns the cluster: its requests queue on one connection of their own. */
@@ -61,7 +62,7 @@ export class KafkaTransactionalWriter implements TransactionalWriter {
   }
 
   batch(topic: string, partition: number): OutputBatch {
-    return new RecordBatchBuilder(topic, partition);
+    return new RecordBatchBuilder(topic, partition, this.#spare);
   }
 
   async commit(
@@ -153,7 +154,8 @@ export class KafkaTransactionalWriter implements TransactionalWriter {
     round: number,
     ends: Map<string, bigint>,
   ): Promise<void> {
-    const body = new WireWriter()
+    const bytes = parts.reduce((sum, part) => sum + part.chunks[round]!.length, 0);
+    const body = new WireWriter(bytes + 1_024)
       .string(this.#options.transactionalId)
       .int16(-1)
       .int32(10_000)

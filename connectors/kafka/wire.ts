@@ -2,8 +2,13 @@
 
 /** Writes a request body into one growing buffer. */
 export class WireWriter {
-  #buffer = Buffer.allocUnsafe(1024);
+  #buffer: Buffer;
   #pos = 0;
+
+  /** `bytes`: about how many there will be. */
+  constructor(bytes = 1_024) {
+    this.#buffer = Buffer.allocUnsafe(bytes);
+  }
 
   int8(value: number): this {
     this.#need(1);

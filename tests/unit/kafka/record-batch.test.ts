@@ -2,7 +2,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { crc32c } from '@node-rs/crc32';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { RecordBatchBuilder, SEQUENCES } from '../../../connectors/kafka/record-batch.ts';
+import { RecordBatchBuilder, SEQUENCES, SpareBuffers } from '../../../connectors/kafka/record-batch.ts';
 import { type AbortedTransaction, decodeRecordSet } from '../../../connectors/kafka/record-set.ts';
 import { random } from '../../support/random.ts';
 
@@ -46,7 +46,7 @@ function sealed(batch: Buffer): Buffer {
 }
 
 function encode(records: readonly Plain[], chunkBytes?: number): Buffer[] {
-  const builder = new RecordBatchBuilder('t', 0, chunkBytes);
+  const builder = new RecordBatchBuilder('t', 0, new SpareBuffers(), chunkBytes);
   for (const { key, value, timestampMs, headers } of records) builder.append(key, value, timestampMs, headers);
   expect(builder.count).toBe(records.length);
   return builder.encode(IDENTITY);
@@ -151,8 +151,44 @@ describe('a record batch', () => {
     );
   });
 
+  it('writes into memory that earlier batches have given back, whatever is left in it', () => {
+    const spare = new SpareBuffers();
+    const seed = [{ size: 40_000 }, { size: 10 }, { size: 90_000 }, { size: 2_000 }];
+    const rounds = seed.map(({ size }, round) => Array.from({ length: 5 }, () => Buffer.alloc(size, round + 1)));
+    const batches = rounds.map((values) => {
+      const builders = [0, 1].map((partition) => new RecordBatchBuilder('t', partition, spare, 100_000));
+      for (const value of values) for (const builder of builders) builder.append(null, value, 7);
+      return builders.map((builder) => builder.encode(IDENTITY));
+    });
+    for (const [round, builders] of batches.entries()) {
+      for (const chunks of builders) {
+        expect(decodeRecordSet(inLog(chunks), 0n, []).records.map(({ value }) => value)).toEqual(rounds[round]);
+      }
+    }
+  });
+
+  it('gives memory back once, keeps little of it and none that a large record has made', () => {
+    const spare = new SpareBuffers();
+    const used = new Set<Buffer>();
+    for (let round = 0; round < 3; round++) {
+      const taken = Array.from({ length: 6 }, () => spare.take(20_000));
+      expect(new Set(taken).size).toBe(6);
+      expect(taken.filter((buffer) => used.has(buffer))).toHaveLength(round === 0 ? 0 : 4);
+      for (const buffer of taken) {
+        used.add(buffer);
+        spare.give(buffer);
+      }
+    }
+    const other = new SpareBuffers();
+    const large = other.take(4_000_000);
+    other.give(large);
+    expect(other.take(20_000)).not.toBe(large);
+    other.give(Buffer.alloc(20_000));
+    expect(other.take(30_000).length).toBeGreaterThanOrEqual(30_000);
+  });
+
   it('carries the identity of its producer, and the sequences of its chunks follow on', () => {
-    const builder = new RecordBatchBuilder('t', 0, 100);
+    const builder = new RecordBatchBuilder('t', 0, new SpareBuffers(), 100);
     for (let i = 0; i < 6; i++) builder.append(null, Buffer.alloc(40), 5);
     const chunks = builder.encode({ producerId: 2n ** 40n, epoch: 12, sequence: SEQUENCES - 2, transactional: true });
     const heads = chunks.map((chunk) => ({
