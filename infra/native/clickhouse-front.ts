@@ -7,12 +7,12 @@
  * Environment: CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (empty admits everyone), CLICKHOUSE_FRONT_MAX_MEMORY_BYTES,
  * CLICKHOUSE_FRONT_MAX_BODY_BYTES. Prints one line with the address when it is ready. Exit 0 after SIGTERM or SIGINT, 1 when it cannot start.
  */
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 import { resolve } from 'node:path';
 
 // On a machine that runs everything, merges and large inserts make way for those who answer within a second. Threads begin with the
-// priority of the one that makes them.
-setPriority(5);
+// priority of the one that makes them. One that was started with less keeps it: to ask for more takes rights.
+setPriority(Math.max(getPriority(), 5));
 // The engine works on libuv's threads, one per running query; the pool is sized before its first use.
 process.env.UV_THREADPOOL_SIZE ??= '8';
 const { openEngine } = await import('./clickhouse-front/engine.ts');

@@ -1,6 +1,7 @@
 /** The native ClickHouse speaks the server's HTTP interface as far as clients use it. */
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import zlib from 'node:zlib';
@@ -222,6 +223,12 @@ describe('the native ClickHouse', { timeout: 30_000 }, () => {
     expect(said).toContain('One process per data folder');
     await server.restart();
     expect(await items()).toBe('1,"kept",1\n');
+  });
+});
+
+describe('the priority of the native ClickHouse', { timeout: 30_000 }, () => {
+  it('is below that of whoever started it, who answers within a second', () => {
+    expect(getPriority(server.pid)).toBe(Math.max(getPriority(), 5));
   });
 });
 
