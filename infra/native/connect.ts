@@ -2,7 +2,14 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { httpOk } from './probe.ts';
-import { cleanEnvironment, javaOptions, type Place, properties, type ServerDeclaration } from './service.ts';
+import {
+  cleanEnvironment,
+  javaOptions,
+  type Place,
+  prepareTemporary,
+  properties,
+  type ServerDeclaration,
+} from './service.ts';
 
 function settings({ jars, ports }: Place): Readonly<Record<string, string | number | boolean>> {
   return {
@@ -44,6 +51,7 @@ export const connect: ServerDeclaration = {
   ports: ['connect'],
   needs: ['kafka'],
   async prepare(place) {
+    prepareTemporary(place, 'connect');
     writeFileSync(join(place.home, 'connect.properties'), properties(settings(place)));
   },
   spec(place) {
@@ -57,7 +65,7 @@ export const connect: ServerDeclaration = {
         '-Xmn288m',
         '-XX:+UseParallelGC',
         '-XX:+ExitOnOutOfMemoryError',
-        ...javaOptions(),
+        ...javaOptions(place, 'connect'),
         `-Dlog4j2.configurationFile=${join(import.meta.dirname, 'log4j2.properties')}`,
         '-cp',
         join(place.jars, 'kafka', '*'),

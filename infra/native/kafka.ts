@@ -4,7 +4,14 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { answers } from './probe.ts';
-import { cleanEnvironment, javaOptions, type Place, properties, type ServerDeclaration } from './service.ts';
+import {
+  cleanEnvironment,
+  javaOptions,
+  type Place,
+  prepareTemporary,
+  properties,
+  type ServerDeclaration,
+} from './service.ts';
 
 const run = promisify(execFile);
 
@@ -44,7 +51,7 @@ function settings({ home, ports }: Place): Readonly<Record<string, string | numb
 function command(place: Place, main: string, args: readonly string[]): readonly string[] {
   return [
     ...JVM,
-    ...javaOptions(),
+    ...javaOptions(place, 'kafka'),
     `-Dlog4j2.configurationFile=${join(import.meta.dirname, 'log4j2.properties')}`,
     '-cp',
     join(place.jars, 'kafka', '*'),
@@ -66,6 +73,7 @@ export const kafka: ServerDeclaration = {
   needs: [],
   async prepare(place) {
     const config = join(place.home, 'kafka.properties');
+    prepareTemporary(place, 'kafka');
     mkdirSync(join(place.home, 'kafka'), { recursive: true });
     writeFileSync(config, properties(settings(place)));
     if (existsSync(join(place.home, 'kafka', 'meta.properties'))) return;

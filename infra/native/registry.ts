@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { httpOk } from './probe.ts';
-import { cleanEnvironment, javaOptions, type Place, type ServerDeclaration } from './service.ts';
+import { cleanEnvironment, javaOptions, type Place, prepareTemporary, type ServerDeclaration } from './service.ts';
 
 function runner(place: Place): string {
   const folder = join(place.jars, 'registry');
@@ -17,6 +17,7 @@ export const registry: ServerDeclaration = {
   needs: [],
   async prepare(place) {
     mkdirSync(join(place.home, 'registry'), { recursive: true });
+    prepareTemporary(place, 'registry');
   },
   spec(place) {
     const data = join(place.home, 'registry', 'db');
@@ -28,7 +29,7 @@ export const registry: ServerDeclaration = {
         '-Xmx256m',
         '-XX:+UseSerialGC',
         '-XX:TieredStopAtLevel=1',
-        ...javaOptions(),
+        ...javaOptions(place, 'registry'),
         '-jar',
         runner(place),
       ],

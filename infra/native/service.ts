@@ -1,4 +1,6 @@
 /** What every server of the stack declares. */
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Layout, PortName, Service } from './layout.ts';
 import type { ProcessSpec } from './process.ts';
 
@@ -27,9 +29,21 @@ export function cleanEnvironment(extra: Readonly<Record<string, string>> = {}): 
   return { ...rest, ...extra };
 }
 
-/** Options of the JVMs beyond ours (`SLUICE_JAVA_OPTIONS`): a stack that lives for minutes is better off without the second compiler. */
-export function javaOptions(): readonly string[] {
-  return (process.env.SLUICE_JAVA_OPTIONS ?? '').split(' ').filter((option) => option !== '');
+const temporary = ({ home }: Place, service: Service) => join(home, 'tmp', service);
+
+/** An empty folder for what a JVM unpacks. One that is killed leaves it behind, for the next start to clear. */
+export function prepareTemporary(place: Place, service: Service): void {
+  rmSync(temporary(place, service), { recursive: true, force: true });
+  mkdirSync(temporary(place, service), { recursive: true });
+}
+
+/**
+ * Options of every JVM: nothing of it is left in the system's temporary folder, however it ends. Behind them those of `SLUICE_JAVA_OPTIONS`: a stack that
+ * lives for minutes is better off without the second compiler.
+ */
+export function javaOptions(place: Place, service: Service): readonly string[] {
+  const more = (process.env.SLUICE_JAVA_OPTIONS ?? '').split(' ').filter((option) => option !== '');
+  return [`-Djava.io.tmpdir=${temporary(place, service)}`, '-XX:-UsePerfData', ...more];
 }
 
 /** A Java properties file of the settings. */

@@ -1,5 +1,5 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { layoutOf } from '../../../infra/native/layout.ts';
@@ -7,9 +7,10 @@ import { type Stack, startStack } from '../../../infra/native/stack.ts';
 import { freePortBase } from '../../support/ports.ts';
 
 let stack: Stack;
+let home: string;
 
 beforeAll(async () => {
-  const home = mkdtempSync(join(tmpdir(), 'sluice-jvm-'));
+  home = mkdtempSync(join(tmpdir(), 'sluice-jvm-'));
   // One random id in 64 begins with a dash, which must not look like an option to the tool that formats the disk.
   const secrets = { ...layoutOf(home).secrets, clusterId: '-k8Kbc_Xmb9H_0YfFJQ6IQ' };
   writeFileSync(join(home, 'secrets.json'), JSON.stringify(secrets));
@@ -42,6 +43,17 @@ describe('the servers on Java', () => {
     await stack.kill('registry', 'SIGKILL');
     await stack.untilUp('registry');
     expect(await json(`${subject}/latest`)).toMatchObject({ subject: 'kept-value', version: 1 });
+  });
+
+  it('leave nothing of theirs in the temporary folder of the system, even when they are killed', async () => {
+    const { registry } = stack.pids();
+    // What Vert.x makes at its start, and what each JVM makes unless it is told not to.
+    const made = () => readdirSync(join(home, 'tmp', 'registry')).filter((name) => name.startsWith('vertx-cache'));
+    expect(made()).not.toEqual([]);
+    await stack.kill('registry', 'SIGKILL');
+    await stack.untilUp('registry');
+    expect(made()).not.toEqual([]);
+    expect(existsSync(join('/tmp', `hsperfdata_${userInfo().username}`, String(registry)))).toBe(false);
   });
 
   it('come back when the broker is killed', async () => {
