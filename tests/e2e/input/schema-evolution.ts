@@ -309,7 +309,9 @@ export function describeSchemaEvolution(shared: () => Pipeline): void {
       await traffic.during(async () => {
         await alter(
           'ALTER TABLE engagement_events ADD COLUMN duration_ms bigint',
-          'UPDATE engagement_events SET user_id = user_id',
+          // Locked first: rows updated in another order than the traffic's would end one of the two in a deadlock.
+          `BEGIN; LOCK TABLE engagement_events IN SHARE ROW EXCLUSIVE MODE;
+           UPDATE engagement_events SET user_id = user_id; COMMIT`,
         );
       });
       await untilShown(id, { duration_ms: null });
