@@ -3,10 +3,11 @@ import { type Command, Option } from 'commander';
 import { type Config, loadConfig } from '../pipelines/config.ts';
 import type { BoardWindow } from '../pipelines/engagement/reconcile/boards.ts';
 import { reportLines } from '../pipelines/operations/reconcile/print.ts';
-import { EXIT_STATUS, type ReconcileReport, verdictOf } from '../pipelines/operations/reconcile/report.ts';
+import { EXIT_STATUS, type ReconcileReport, verdictOf, type Watch } from '../pipelines/operations/reconcile/report.ts';
 import { compareEngagement, type EngagementOptions, repairEngagement } from './reconcile/engagement.ts';
 import { comparePrices, repairOfPrices } from './reconcile/prices.ts';
 import { type RepairFlags, type Repairing, runRepair } from './reconcile/repair.ts';
+import { watching } from './reconcile/watching.ts';
 import { badArgument, countOf, timeOf } from './support/arguments.ts';
 import { operationFlags, operatorProgram } from './support/operation.ts';
 import { runScript } from './support/run.ts';
@@ -29,8 +30,8 @@ const COMPARED: Readonly<
   Record<
     PipelineName,
     {
-      compare(config: Config, options: Options): Promise<ReconcileReport>;
-      repairing(config: Config, options: Options): Repairing;
+      compare(config: Config, options: Options, watch: Watch): Promise<ReconcileReport>;
+      repairing(config: Config, options: Options, watch: Watch): Repairing;
       readonly options: readonly string[];
     }
   >
@@ -41,6 +42,15 @@ const COMPARED: Readonly<
 const PIPELINE_NAMES = Object.keys(COMPARED) as PipelineName[];
 
 async function run(options: Options): Promise<void> {
+  const watched = watching((line) => console.error(line));
+  try {
+    await compareOrRepair(options, watched.watch);
+  } finally {
+    watched.end();
+  }
+}
+
+async function compareOrRepair(options: Options, watch: Watch): Promise<void> {
   const config = loadConfig(process.env);
   const configured = PIPELINE_NAMES.filter((name) => config.SLUICE_PIPELINES.includes(name));
   const names = options.pipeline === undefined ? configured : [options.pipeline];
@@ -54,11 +64,11 @@ async function run(options: Options): Promise<void> {
     const [name] = names;
     if (names.length !== 1)
       throw badArgument(`--repair is of one pipeline at a time: add --pipeline ${names.join(' or ')}`);
-    return await runRepair(options, (of) => COMPARED[name!].repairing(of, options));
+    return await runRepair(options, (of) => COMPARED[name!].repairing(of, options, watch));
   }
   if (options.dryRun === true || options.yes === true) throw badArgument('--dry-run and --yes go with --repair');
   const reports: [PipelineName, ReconcileReport][] = [];
-  for (const name of names) reports.push([name, await COMPARED[name].compare(config, options)]);
+  for (const name of names) reports.push([name, await COMPARED[name].compare(config, options, watch)]);
   tell(reports, options);
 }
 

@@ -7,7 +7,7 @@ import type { BoardWindow } from '../../pipelines/engagement/reconcile/boards.ts
 import { reconcile } from '../../pipelines/engagement/reconcile/reconcile.ts';
 import { describeRepair, repair } from '../../pipelines/engagement/repair/repair.ts';
 import { judgedEnrichment } from '../../pipelines/engagement/rollout.ts';
-import type { ReconcileReport } from '../../pipelines/operations/reconcile/report.ts';
+import type { ReconcileReport, Watch } from '../../pipelines/operations/reconcile/report.ts';
 import type { CompareOptions, Repairing } from './repair.ts';
 
 export interface EngagementOptions extends CompareOptions {
@@ -47,12 +47,17 @@ function comparing(config: Config, options: EngagementOptions) {
   };
 }
 
-export async function compareEngagement(config: Config, options: EngagementOptions): Promise<ReconcileReport> {
+export async function compareEngagement(
+  config: Config,
+  options: EngagementOptions,
+  watch: Watch,
+): Promise<ReconcileReport> {
   const { asked, close } = comparing(config, options);
   try {
     return await reconcile({
       ...asked,
       limit: options.limit,
+      watch,
       unconfirmed: ({ position }) =>
         console.error(`different as of ${position} while contents were edited: comparing once more`),
     });
@@ -61,7 +66,7 @@ export async function compareEngagement(config: Config, options: EngagementOptio
   }
 }
 
-export function repairEngagement(config: Config, options: EngagementOptions): Repairing {
+export function repairEngagement(config: Config, options: EngagementOptions, watch: Watch): Repairing {
   const { asked, kafka, connect, close } = comparing(config, options);
   return {
     async look(max) {
@@ -69,6 +74,7 @@ export function repairEngagement(config: Config, options: EngagementOptions): Re
       const before = await reconcile({
         ...asked,
         limit: max,
+        watch,
         different: async ({ report, subjects }) => {
           described = describeRepair(report, subjects, max);
         },

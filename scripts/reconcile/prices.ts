@@ -2,7 +2,7 @@
 import { KafkaClient } from '../../connectors/kafka/client.ts';
 import { RegistryClient } from '../../connectors/registry/client.ts';
 import { type Config, clickHouseConfig, kafkaOptions } from '../../pipelines/config.ts';
-import type { ReconcileReport } from '../../pipelines/operations/reconcile/report.ts';
+import type { ReconcileReport, Watch } from '../../pipelines/operations/reconcile/report.ts';
 import { reconcilePrices } from '../../pipelines/prices/reconcile/reconcile.ts';
 import { lookAtPrices, repairPrices } from '../../pipelines/prices/repair/repair.ts';
 import type { CompareOptions, Repairing } from './repair.ts';
@@ -24,20 +24,20 @@ function comparing(config: Config, options: CompareOptions) {
   return { asked, kafka };
 }
 
-export async function comparePrices(config: Config, options: CompareOptions): Promise<ReconcileReport> {
+export async function comparePrices(config: Config, options: CompareOptions, watch: Watch): Promise<ReconcileReport> {
   const { asked } = comparing(config, options);
   try {
-    return await reconcilePrices({ ...asked, limit: options.limit });
+    return await reconcilePrices({ ...asked, limit: options.limit, watch });
   } finally {
     await asked.log.close();
   }
 }
 
-export function repairOfPrices(config: Config, options: CompareOptions): Repairing {
+export function repairOfPrices(config: Config, options: CompareOptions, watch: Watch): Repairing {
   const { asked, kafka } = comparing(config, options);
   return {
     async look(max) {
-      const { report, lines } = await lookAtPrices({ ...asked, max });
+      const { report, lines } = await lookAtPrices({ ...asked, max, watch });
       return { before: report, lines, plan: { steps: lines } };
     },
     repair: async (run) => await repairPrices({ ...asked, kafka, ...run }),

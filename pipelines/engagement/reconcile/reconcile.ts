@@ -16,6 +16,7 @@ import {
   type SinkReport,
   unknownSink,
   verdictOf,
+  type Watch,
 } from '../../operations/reconcile/report.ts';
 import { askPostgres } from '../../operations/reconcile/snapshot.ts';
 import { CHANGES, CLICKHOUSE_SINK } from '../topics.ts';
@@ -66,6 +67,7 @@ export interface ReconcileOptions extends Asked {
   readonly unconfirmed?: (report: ReconcileReport) => void;
   /** Called with a comparison that found differences which another snapshot need not confirm, while its snapshot is there. */
   readonly different?: (comparison: Comparison) => Promise<void>;
+  readonly watch?: Watch;
   /** Called between the steps; for tests. */
   readonly probe?: (step: ReconcileStep) => Promise<void>;
 }
@@ -221,6 +223,7 @@ class Run {
 
   async sinks(): Promise<Readonly<Record<string, SinkReport>>> {
     const { options } = this.#parts;
+    options.watch?.('waiting until ClickHouse has passed the position');
     const ready = await this.#guard('clickhouse', async () => await this.#prepare());
     if (!ready) return this.#sinks;
     await options.probe?.('passed');
@@ -357,6 +360,7 @@ class Run {
     compare: (findings: Findings<S>) => Promise<Readonly<Record<string, string>>>,
   ): Promise<void> {
     const started = performance.now();
+    this.#parts.options.watch?.(`comparing ${name}`);
     await this.#guard(name, async () => {
       const position = await compare(findings);
       this.#sinks[name] = findings.report(position, since(started));

@@ -138,3 +138,13 @@ export interface SourcePosition {
   /** The server's time when the snapshot was taken, ms. */
   readonly timeMs: number;
 }
+
+/** How much of what is under way is done. */
+export interface Within {
+  readonly done: number;
+  readonly of: number;
+  readonly unit: string;
+}
+
+/** Told what a comparison is at, as it goes on to it, and how much of that is done where it can say: for a person who waits. */
+export type Watch = (at: string, within?: Within) => void;

@@ -12,6 +12,7 @@ import type { PricesWarehouse, WarehouseProgress, WrittenWarehouse } from './war
 const STOCKS_AT_ONCE = 20;
 
 export class WarehouseCandles implements Comparison {
+  readonly title = 'bars and candles in ClickHouse';
   readonly suspects: ReadonlyMap<string, Suspects>;
   readonly #warehouse: PricesWarehouse;
   readonly #partitions: number;
@@ -30,7 +31,8 @@ export class WarehouseCandles implements Comparison {
   async look(snapshot: Snapshot, first: boolean): Promise<void> {
     const written = await warehousePassed(this.#warehouse, snapshot.lsn, this.#partitions, snapshot.deadline());
     const position = [...written].map(([partition, { nextOffset }]) => [String(partition), nextOffset]);
-    for (const kind of KINDS) {
+    for (const [index, kind] of KINDS.entries()) {
+      snapshot.progress({ done: index, of: KINDS.length, unit: 'kinds of rows' });
       const suspects = this.suspects.get(`clickhouse.${kind}`)!;
       const begun = performance.now();
       suspects.position = Object.fromEntries(position);

@@ -2,6 +2,7 @@
 import type { Lsn } from '../../../connectors/postgres/lsn.ts';
 import type { SluiceError } from '../../../engine/errors.ts';
 import type { Deadline } from '../../operations/reconcile/deadline.ts';
+import type { Within } from '../../operations/reconcile/report.ts';
 import type { PriceLetters } from './letters.ts';
 import type { PricesSource } from './source.ts';
 import type { Suspects } from './suspects.ts';
@@ -20,10 +21,14 @@ export interface Snapshot {
   readonly explained: readonly { readonly key: string; readonly reason: string }[];
   /** Of one wait. */
   readonly deadline: () => Deadline;
+  /** Told by a comparison that knows how much of its look is done. */
+  readonly progress: (within: Within) => void;
 }
 
 /** Compares one sink. Called with each snapshot as long as one of its suspects is open; throws what kept it from looking (SluiceError). */
 export interface Comparison {
+  /** What it compares, for a person who waits. */
+  readonly title: string;
   /** By the name of the report. */
   readonly suspects: ReadonlyMap<string, Suspects>;
   /** Reports that could not be made, where others of the comparison could. */

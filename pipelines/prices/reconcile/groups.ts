@@ -23,6 +23,9 @@ export interface Groups {
   readonly groupOf: (stockId: bigint) => number;
 }
 
+/** How many stocks there are in all. */
+export const stocksIn = (list: readonly Group[]): number => list.reduce((sum, { stocks }) => sum + stocks.length, 0);
+
 type Stocks = ReadonlyMap<bigint, BarCounts>;
 
 const EVERYTHING: Pick<Scope, 'stocks'> = { stocks: [] };

@@ -4,7 +4,7 @@
  */
 import { SluiceError } from '../../../engine/errors.ts';
 import type { Comparison, Snapshot } from './comparison.ts';
-import { type Group, type Groups, groupsOf, partsOf } from './groups.ts';
+import { type Group, type Groups, groupsOf, partsOf, stocksIn } from './groups.ts';
 import { type ExpectedRow, expectedRows } from './indicators.ts';
 import { STRAY, stockOf } from './key.ts';
 import type { Scope } from './scope.ts';
@@ -58,6 +58,7 @@ interface Looking {
 }
 
 export class IndicatorSinks implements Comparison {
+  readonly title = 'indicators in ClickHouse and Redis, and the public topic of signals';
   readonly suspects: ReadonlyMap<string, Suspects>;
   readonly failed = new Map<string, SluiceError>();
   readonly #places: Places;
@@ -95,7 +96,11 @@ export class IndicatorSinks implements Comparison {
 
   async #groups(places: Places, groups: Groups, { snapshot, stocks, first }: Looking): Promise<void> {
     for (const place of places) place.begin?.(groups);
+    const of = stocksIn(groups.list);
+    let done = 0;
     for (const group of groups.list) {
+      snapshot.progress({ done, of, unit: 'stocks' });
+      done += group.stocks.length;
       const all = new Set(group.stocks);
       const reading = await this.#each(places, async (place) => {
         for (const stock of await place.group(group)) all.add(stock);

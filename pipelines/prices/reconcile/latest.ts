@@ -37,6 +37,7 @@ interface Newest {
 type Hash = Readonly<Record<string, string>>;
 
 export class LatestPrices implements Comparison {
+  readonly title = 'newest prices in Redis';
   readonly suspects: ReadonlyMap<string, Suspects>;
   readonly #redis: RedisClient;
   readonly #warehouse: PricesWarehouse;

@@ -44,6 +44,7 @@ interface Reading {
 }
 
 export class MoverBoards implements Comparison {
+  readonly title: string;
   readonly suspects: ReadonlyMap<string, Suspects>;
   readonly #period: Period;
   readonly #reader: BoardReader;
@@ -53,6 +54,7 @@ export class MoverBoards implements Comparison {
   constructor(reader: BoardReader, options: MoverOptions) {
     this.#reader = reader;
     this.#period = options.period;
+    this.title = `boards of movers by ${options.period}`;
     this.#partitions = options.partitions;
     this.#universes = universesOf(options.sectors);
     this.suspects = new Map([[`redis.movers.${options.period}`, new Suspects(options.limit)]]);

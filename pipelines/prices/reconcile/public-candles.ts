@@ -8,7 +8,7 @@ import { CANDLES_V1 } from '../topics.ts';
 import { differencesOf, finalityOf } from './candles.ts';
 import { CompactedTopic, type PublicRecord } from './compacted.ts';
 import type { Comparison, Snapshot } from './comparison.ts';
-import { type Group, groupsOf } from './groups.ts';
+import { type Group, groupsOf, stocksIn } from './groups.ts';
 import { startOf, stockOf } from './key.ts';
 import type { Scope } from './scope.ts';
 import { CANDLE_KINDS, type CandleKind, type Row } from './source.ts';
@@ -24,6 +24,7 @@ export interface PublicOptions {
 }
 
 export class PublicCandles implements Comparison {
+  readonly title = 'the public topic of candles';
   readonly suspects: ReadonlyMap<string, Suspects>;
   readonly #options: PublicOptions;
   readonly #topic: CompactedTopic<CandleV1>;
@@ -46,6 +47,9 @@ export class PublicCandles implements Comparison {
     const position = [...ends].map(([partition, end]) => [String(partition), String(end)]);
     for (const suspects of this.suspects.values()) suspects.position = Object.fromEntries(position);
     const groups = await groupsOf(snapshot.source, first ? null : this.suspects.values(), scope);
+    const of = stocksIn(groups.list);
+    let done = 0;
+    snapshot.progress({ done, of, unit: 'stocks' });
     for await (const { records, ...group } of this.#topic.groups(ends, groups)) {
       for (const kind of CANDLE_KINDS) {
         await this.#compare(
@@ -54,6 +58,8 @@ export class PublicCandles implements Comparison {
           { snapshot, first, ...group },
         );
       }
+      done += group.stocks.length;
+      snapshot.progress({ done, of, unit: 'stocks' });
     }
   }
 

@@ -17,6 +17,7 @@ import {
   type SourcePosition,
   unknownSink,
   verdictOf,
+  type Watch,
 } from '../../operations/reconcile/report.ts';
 import { withSnapshot } from '../../operations/reconcile/snapshot.ts';
 import { candleDecoder } from '../codec/candle.ts';
@@ -57,6 +58,7 @@ export interface PricesReconcileOptions {
   readonly limit: number;
   /** Name under which the ClickHouse sink writes its progress. */
   readonly pipeline?: string;
+  readonly watch?: Watch;
 }
 
 const SNAPSHOTS = 4;
@@ -187,10 +189,13 @@ class Run {
   }
 
   /** Looks, if there is something to look at; what cannot be looked at leaves the others alone. */
-  async #look(comparison: Comparison, at: Snapshot, first: boolean): Promise<void> {
+  async #look(comparison: Comparison, snapshot: Omit<Snapshot, 'progress'>, first: boolean): Promise<void> {
     if (this.#failed.has(comparison) || !(first || isOpen(comparison))) return;
+    const { watch } = this.#options;
+    const at = `comparing ${comparison.title}`;
+    watch?.(at);
     try {
-      await comparison.look(at, first);
+      await comparison.look({ ...snapshot, progress: (within) => watch?.(at, within) }, first);
     } catch (error) {
       if (!(error instanceof SluiceError)) throw error;
       this.#failed.set(comparison, error);
@@ -198,8 +203,9 @@ class Run {
   }
 
   /** Waits for the candles themselves, from which everything else is made. */
-  async #snapshot(sql: Sql, position: SourcePosition, stamps: Stamps): Promise<Snapshot> {
-    const { deadlineSeconds, scope, log, schemas, strict } = this.#options;
+  async #snapshot(sql: Sql, position: SourcePosition, stamps: Stamps): Promise<Omit<Snapshot, 'progress'>> {
+    const { deadlineSeconds, scope, log, schemas, strict, watch } = this.#options;
+    watch?.('waiting until candles have passed the position');
     const deadline = () => new Deadline(deadlineSeconds);
     const taken = performance.now();
     const newest = [...(await stamps.passed(position.lsn, deadline())).values()];

@@ -1,7 +1,7 @@
 /** The reconcile of prices: figures worked out by hand, in real servers; each planted fault named. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clickHouseConfig } from '../../../pipelines/config.ts';
-import type { SinkReport } from '../../../pipelines/operations/reconcile/report.ts';
+import type { SinkReport, Watch } from '../../../pipelines/operations/reconcile/report.ts';
 import { zoneOf } from '../../../pipelines/prices/exchanges.ts';
 import { LATEST_KEYS } from '../../../pipelines/prices/reconcile/latest.ts';
 import { universesOf } from '../../../pipelines/prices/reconcile/movers.ts';
@@ -112,8 +112,8 @@ Object.assign(NEWEST_INDICATORS['1d']!, {
   ...{ resistance_1: '10.333333', support_1: '8.333333', resistance_2: '11.166667', support_2: '7.166667' },
 });
 
-const compare = async (more: Partial<Scope> & { readonly strict?: boolean } = {}) => {
-  const { strict, ...scope } = more;
+const compare = async (more: Partial<Scope> & { readonly strict?: boolean; readonly watch?: Watch } = {}) => {
+  const { strict, watch, ...scope } = more;
   const { config, log } = servers;
   return await reconcilePrices({
     ...{ postgresUrl: config.SLUICE_POSTGRES_URL, clickHouse: clickHouseConfig(config) },
@@ -126,7 +126,7 @@ const compare = async (more: Partial<Scope> & { readonly strict?: boolean } = {}
       deadlineSeconds: 1,
       limit: 5,
     },
-    strict,
+    ...{ strict, watch },
   });
 };
 
@@ -195,9 +195,19 @@ describe('the reconcile of prices', () => {
     for (const [interval, fields] of Object.entries(NEWEST_INDICATORS))
       await sinks.redis.hset(`${INDICATORS}${interval}:ABCD`, fields);
     await sinks.passed(NOW, FINAL_TO);
-    const report = await compare();
+    const seen: string[] = [];
+    const report = await compare({
+      watch: (at, within) => seen.push(within === undefined ? at : `${within.done} of ${within.of} ${within.unit}`),
+    });
     expect(told(report.sinks)).toEqual([]);
     expect(report.result).toBe('equal');
+    expect(seen).toEqual([
+      ...['waiting until candles have passed the position', 'comparing bars and candles in ClickHouse'],
+      ...[0, 1, 2, 3, 4, 5].map((done) => `${done} of 6 kinds of rows`),
+      ...['comparing the public topic of candles', '0 of 1 stocks', '1 of 1 stocks'],
+      ...['comparing indicators in ClickHouse and Redis, and the public topic of signals', '0 of 1 stocks'],
+      ...['comparing boards of movers by 1d', 'comparing boards of movers by 1w', 'comparing newest prices in Redis'],
+    ]);
     expect(Object.fromEntries(Object.entries(report.sinks).map(([name, sink]) => [name, sink.rowsCompared]))).toEqual({
       ...{ 'clickhouse.bar': 5, 'clickhouse.5m': 2, 'clickhouse.15m': 1, 'clickhouse.1h': 1 },
       ...{ 'clickhouse.1d': 2, 'clickhouse.1w': 1 },

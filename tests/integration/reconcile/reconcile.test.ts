@@ -137,8 +137,13 @@ async function anEvent(): Promise<bigint> {
   return rows[0]!.id;
 }
 
-it('is equal when every sink says what Postgres says', async () => {
-  const report = await run();
+it('is equal when every sink says what Postgres says, and tells what it is at', async () => {
+  const seen: string[] = [];
+  const report = await run({ watch: (at) => seen.push(at) });
+  expect(seen).toEqual([
+    'waiting until ClickHouse has passed the position',
+    ...Object.keys(report.sinks).map((name) => `comparing ${name}`),
+  ]);
   expect(unequal(report), JSON.stringify(report, null, 1)).toEqual([]);
   expect(report.result).toBe('equal');
   const { rows } = await servers.pool.query<{ n: bigint }>('SELECT count(*) AS n FROM engagement_events');
