@@ -1,8 +1,7 @@
-/** What operators run beside the pipeline: backfill, then repair, then replay, on one stack, since a stack costs more than either. */
+/** What operators run beside the pipeline: backfill, then replay, on one stack, since a stack costs more than either. */
 import { afterAll, beforeAll } from 'vitest';
 import { type Pipeline, startPipeline } from '../support/pipeline.ts';
 import { describeBackfill } from './operations/backfill.ts';
-import { describeRepair } from './operations/repair.ts';
 import { describeReplay } from './operations/replay.ts';
 
 let pipeline: Pipeline;
@@ -12,5 +11,4 @@ beforeAll(async () => {
 afterAll(async () => await pipeline?.stop());
 
 describeBackfill(() => pipeline);
-describeRepair(() => pipeline);
 describeReplay(() => pipeline);
