@@ -40,11 +40,11 @@ export default defineConfig({
       },
       {
         test: {
-          // Parts on real servers, and the whole, four files at a time: much of each is waiting for servers. One project, since each has processes of its own.
+          // Parts on real servers, and the whole, three files at a time: much of each is waiting for servers; a fourth only lets both cores be slower. One project, since each has processes of its own.
           name: 'servers',
           include: ['tests/integration/**/*.test.ts', 'tests/e2e/**/*.test.ts'],
           globalSetup: ['tests/support/servers.ts'],
-          maxWorkers: 4,
+          maxWorkers: 3,
           ...SHARED_PROCESSES,
           setupFiles: ['tests/support/timeouts.ts'],
           // After what needs no server.
