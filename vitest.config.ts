@@ -40,7 +40,8 @@ export default defineConfig({
       },
       {
         test: {
-          // Parts on real servers, and the whole, three files at a time: much of each is waiting for servers; a fourth only lets both cores be slower. One project, since each has processes of its own.
+          // Parts on real servers, and the whole, three files at a time: much of each is waiting for servers; a fourth only lets both cores be slower.
+          // One project, since each has processes of its own.
           name: 'servers',
           include: ['tests/integration/**/*.test.ts', 'tests/e2e/**/*.test.ts'],
           globalSetup: ['tests/support/servers.ts'],

@@ -1,6 +1,6 @@
 /** Sluice's client on a real broker, over connections that end at any byte of what the broker answers. */
 import net, { type AddressInfo, type Socket } from 'node:net';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { KafkaClient } from '../../../connectors/kafka/client.ts';
 import type { TransactionalWriter } from '../../../engine/log.ts';
 import { readToEnd } from '../../../engine/restore.ts';
@@ -14,14 +14,12 @@ interface Cutter {
   close(): Promise<void>;
 }
 
-/** New connections to the broker are its own. */
-let rerouted = false;
+/** Whether new connections to the broker go through the cutter, once there is one. */
+let rerouted = true;
 const open: { close(): Promise<void> }[] = [];
 
-beforeEach(() => {
-  rerouted = true;
-});
 afterEach(async () => {
+  rerouted = true;
   for (const one of open.splice(0).reverse()) await one.close();
 });
 
@@ -94,7 +92,6 @@ it('reads each record once, whatever is left of an answer', async () => {
   const topic = unique('cuts');
   const plain = connected();
   await createTopic(brokers(), topic);
-  rerouted = false;
   const values = Array.from({ length: 1_000 }, (_, index) => `${index} ${noiseOf(noise, 200)}`);
   await produce(
     plain,
@@ -102,7 +99,6 @@ it('reads each record once, whatever is left of an answer', async () => {
     values.map((value) => ({ partition: 0, key: 'k', value })),
   );
   const end = (await plain.offsets(topic, [0], 'highWatermark')).get(0)!;
-  rerouted = true;
   const cut = await cutter(30, () => Math.floor(noise() ** 3 * 400_000));
   const client = connected();
   const reader = client.reader({ minBytes: 1, maxWaitMs: 50, maxBufferedBytes: 1 << 20 });
