@@ -2,7 +2,7 @@
 import { formatLsn, type Lsn } from '../../../connectors/postgres/lsn.ts';
 import { type Deadline, until } from '../../operations/reconcile/deadline.ts';
 import type { Difference } from '../../operations/reconcile/report.ts';
-import type { Comparison, Snapshot } from './comparison.ts';
+import type { Comparison, Snapshot, WatchedSnapshot } from './comparison.ts';
 import { keyOf, named, startOf, stockOf } from './key.ts';
 import { refusal } from './letters.ts';
 import { KINDS, type Kind, type PricesSource, type Row, type StockSum } from './source.ts';
@@ -28,7 +28,7 @@ export class WarehouseCandles implements Comparison {
     this.suspects = new Map(KINDS.map((kind) => [`clickhouse.${kind}`, new Suspects(options.limit)]));
   }
 
-  async look(snapshot: Snapshot, first: boolean): Promise<void> {
+  async look(snapshot: WatchedSnapshot, first: boolean): Promise<void> {
     const written = await warehousePassed(this.#warehouse, snapshot.lsn, this.#partitions, snapshot.deadline());
     const position = [...written].map(([partition, { nextOffset }]) => [String(partition), nextOffset]);
     for (const [index, kind] of KINDS.entries()) {

@@ -21,6 +21,10 @@ export interface Snapshot {
   readonly explained: readonly { readonly key: string; readonly reason: string }[];
   /** Of one wait. */
   readonly deadline: () => Deadline;
+}
+
+/** A snapshot as one comparison looks at it. */
+export interface WatchedSnapshot extends Snapshot {
   /** Told by a comparison that knows how much of its look is done. */
   readonly progress: (within: Within) => void;
 }
@@ -34,7 +38,7 @@ export interface Comparison {
   /** Reports that could not be made, where others of the comparison could. */
   readonly failed?: ReadonlyMap<string, SluiceError>;
   /** The first look is at everything, later ones at what is open. */
-  look(snapshot: Snapshot, first: boolean): Promise<void>;
+  look(snapshot: WatchedSnapshot, first: boolean): Promise<void>;
 }
 
 export const isOpen = ({ suspects, failed }: Comparison): boolean =>

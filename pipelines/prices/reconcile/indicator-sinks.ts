@@ -3,7 +3,7 @@
  * shows of it.
  */
 import { SluiceError } from '../../../engine/errors.ts';
-import type { Comparison, Snapshot } from './comparison.ts';
+import type { Comparison, Snapshot, WatchedSnapshot } from './comparison.ts';
 import { type Group, type Groups, groupsOf, partsOf, stocksIn } from './groups.ts';
 import { type ExpectedRow, expectedRows } from './indicators.ts';
 import { STRAY, stockOf } from './key.ts';
@@ -52,7 +52,7 @@ export interface IndicatorsPlace {
 type Places = readonly IndicatorsPlace[];
 
 interface Looking {
-  readonly snapshot: Snapshot;
+  readonly snapshot: WatchedSnapshot;
   readonly stocks: ReadonlyMap<bigint, StockBars>;
   readonly first: boolean;
 }
@@ -70,7 +70,7 @@ export class IndicatorSinks implements Comparison {
     this.suspects = new Map(places.flatMap((one) => reportsOf(one).map((name) => [name, new Suspects(limit)])));
   }
 
-  async look(snapshot: Snapshot, first: boolean): Promise<void> {
+  async look(snapshot: WatchedSnapshot, first: boolean): Promise<void> {
     const places = await this.#each(
       this.#places.filter((place) => first || this.#isOpen(place)),
       async (place) => {

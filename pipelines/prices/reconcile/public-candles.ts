@@ -7,7 +7,7 @@ import { candleKeyDecoder, candleV1Decoder } from '../codec/candle.ts';
 import { CANDLES_V1 } from '../topics.ts';
 import { differencesOf, finalityOf } from './candles.ts';
 import { CompactedTopic, type PublicRecord } from './compacted.ts';
-import type { Comparison, Snapshot } from './comparison.ts';
+import type { Comparison, Snapshot, WatchedSnapshot } from './comparison.ts';
 import { type Group, groupsOf, stocksIn } from './groups.ts';
 import { startOf, stockOf } from './key.ts';
 import type { Scope } from './scope.ts';
@@ -39,7 +39,7 @@ export class PublicCandles implements Comparison {
     this.suspects = new Map(CANDLE_KINDS.map((kind) => [`external.${kind}`, new Suspects(limit)]));
   }
 
-  async look(snapshot: Snapshot, first: boolean): Promise<void> {
+  async look(snapshot: WatchedSnapshot, first: boolean): Promise<void> {
     const { log, partitions, scope } = this.#options;
     const all = Array.from({ length: partitions }, (_, partition) => partition);
     // The stamps of prices.candles have passed, and a transaction that writes one writes both topics.

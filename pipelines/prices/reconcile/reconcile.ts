@@ -189,7 +189,7 @@ class Run {
   }
 
   /** Looks, if there is something to look at; what cannot be looked at leaves the others alone. */
-  async #look(comparison: Comparison, snapshot: Omit<Snapshot, 'progress'>, first: boolean): Promise<void> {
+  async #look(comparison: Comparison, snapshot: Snapshot, first: boolean): Promise<void> {
     if (this.#failed.has(comparison) || !(first || isOpen(comparison))) return;
     const { watch } = this.#options;
     const at = `comparing ${comparison.title}`;
@@ -203,7 +203,7 @@ class Run {
   }
 
   /** Waits for the candles themselves, from which everything else is made. */
-  async #snapshot(sql: Sql, position: SourcePosition, stamps: Stamps): Promise<Omit<Snapshot, 'progress'>> {
+  async #snapshot(sql: Sql, position: SourcePosition, stamps: Stamps): Promise<Snapshot> {
     const { deadlineSeconds, scope, log, schemas, strict, watch } = this.#options;
     watch?.('waiting until candles have passed the position');
     const deadline = () => new Deadline(deadlineSeconds);
